@@ -153,7 +153,7 @@ class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
     corpus:str = "pocus" # Whose training frames: a task of UltraBench, or folder:PATH
-    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1)
+    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1); ema (I-JEPA) or pixels (SALT's first stage)
     usrc:bool = True # Masks only inside the ultrasound region (USrc-JEPA, section 4.2)
     student:str = "base" # ViT-Base
     image_size:int = 224 # Pixels
@@ -178,6 +178,7 @@ class PretrainConfig(Settings):
     final_lr:float = 5e-7 # Learning rate at the last step
     start_wd:float = 0.04 # Weight decay at the first step, then cosine
     final_wd:float = 0.4 # Weight decay at the last step
+    ema_momentum:tuple = (0.996, 1.0) # Listed in Table 5 although SALT has none: first and last step, for teacher ema
     grad_clip:float = 0. # Largest norm of the gradient; 0: no limit, as in I-JEPA
     precision:str = "bf16" # bf16 or no; left open by the paper
     val_fraction:float = 0.05 # Held out, by patient or clip (appendix C.1)
