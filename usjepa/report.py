@@ -148,6 +148,7 @@ def _probe_line(row):
     low, high = row["interval"]
     return {"dataset": row["dataset"], "encoder": row["encoder"] + (" (control)" if row["encoder"] in CONTROLS else ""),
             "macro-F1": spread("macro_f1", "sd"), "95 % interval": f"{low:.1f} to {high:.1f}", "standardised": spread("standardised_macro_f1", "standardised_sd"),
+            "by patient": spread("grouped_macro_f1", "grouped_sd"),
             "bal. acc.": f"{row['balanced_accuracy']:.1f}", "AUROC": f"{row['auroc']:.1f}", "ECE": f"{row['ece']:.1f}"}
 
 # %% ../nbs/60_report.ipynb #probe-table
