@@ -126,12 +126,12 @@ def look(
 
 # %% ../nbs/10_region.ipynb #strokes
 def whole_bars(panel):
-    "Let thin panels that are longer than half the frame run from side to side, lettering and all"
+    "Let thin panels that are longer than half the frame run from side to side, with their lettering and the ringing of their edges"
     h, w = panel.shape
     for part in cv2.findContours(panel, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
         x, y, bw, bh = cv2.boundingRect(part)
-        if bw > 0.5*w and bh < .15*h: panel[y:y + bh] = 1
-        if bh > 0.5*h and bw < .15*w: panel[:, x:x + bw] = 1
+        if bw > 0.5*w and bh < .15*h: panel[max(0, y - 4):y + bh + 4] = 1
+        if bh > 0.5*h and bw < .15*w: panel[:, max(0, x - 4):x + bw + 4] = 1
     return panel
 
 def distance(grey, levels):
