@@ -122,7 +122,7 @@ PRESETS = dict(
         probe={}),
     smoke = dict(
         pretrain=dict(corpus="pocus-sim", teacher="random-vit-tiny", student="tiny", image_size=112, predictor_depth=1, predictor_dim=48, predictor_heads=3,
-                      target_scale=(0.1, 0.2), min_patches=4, batch_size=8, steps=4, precision="no", lr=5e-4, start_lr=5e-5, final_lr=5e-6),
+                      target_scale=(0.1, 0.2), min_patches=4, batch_size=8, steps=4, log_every=2, precision="no", lr=5e-4, start_lr=5e-5, final_lr=5e-6),
         probe=dict(image_size=64, epochs=5, seeds=2)),
 )
 

@@ -146,13 +146,18 @@ def order(
 # %% ../nbs/50_training.ipynb #hold-out
 def hold_out(
     groups:np.ndarray, # (n,) patient or clip of each frame
-    fraction:float, # Share of the groups, at least one group
+    fraction:float, # Share of the groups, at least one
     seed:int, # Of the run
+    labels:np.ndarray=None, # (n,) int; None: there are none. With them, the share is taken from each class that has two groups
 )->np.ndarray: # (n,) bool: held out
     "Choose whole groups for validation (appendix C.1)"
-    names = np.unique(groups)
-    if len(names) < 2: raise ValueError(f"the corpus has {len(names)} group: at least 2 are needed to hold one out")
-    chosen = rng(seed, "hold-out").permutation(names)[:max(1, round(fraction*len(names)))]
+    names, first = np.unique(groups, return_index=True)
+    classes = np.zeros(len(names), int) if labels is None else labels[first]
+    draw, chosen = rng(seed, "hold-out"), []
+    for k in np.unique(classes):
+        members = draw.permutation(names[classes == k])
+        chosen.extend(members[:min(max(1, round(fraction*len(members))), len(members)-1)])
+    if not chosen: raise ValueError(f"the corpus has {len(names)} group{'s'*(len(names) > 1)} and no class with two: at least 2 are needed to hold one out")
     return np.isin(groups, chosen)
 
 # %% ../nbs/50_training.ipynb #corpus
@@ -441,7 +446,7 @@ def set_up(
     engine = start_engine(config, folder)
     check_settings(config, engine.num_processes)
     with engine.main_process_first(): corpus = load_corpus(config, root)
-    held = hold_out(corpus.groups, config.val_fraction, config.seed)
+    held = hold_out(corpus.groups, config.val_fraction, config.seed, corpus.labels)
     jepa = build_jepa(config, weights)
     model, optimiser = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr))
     folder.mkdir(parents=True, exist_ok=True)
