@@ -122,7 +122,7 @@ PRESETS = dict(
         probe={}),
     smoke = dict(
         pretrain=dict(corpus="pocus-sim", teacher="random-vit-tiny", student="tiny", image_size=112, predictor_depth=1, predictor_dim=48, predictor_heads=3,
-                      target_scale=(0.1, 0.2), min_patches=4, batch_size=8, steps=4, precision="no", lr=5e-4, start_lr=5e-5, final_lr=5e-6),
+                      target_scale=(0.1, 0.2), min_patches=4, batch_size=8, steps=4, log_every=2, precision="no", lr=5e-4, start_lr=5e-5, final_lr=5e-6),
         probe=dict(image_size=64, epochs=5, seeds=2)),
 )
 
@@ -168,8 +168,10 @@ class PretrainConfig(Settings):
     target_aspect:tuple = (0.75, 1.5) # Height over width
     min_patches:int = 10 # τ of Eq. 3 and 4
     target_norm:str = "layernorm" # layernorm, none or standardise; left open, I-JEPA's
+    teacher_view:str = "same" # same, or clean: blur, contrast and speckle for the student only; left open, I-JEPA's
     loss:str = "smooth_l1" # Eq. 5; l1 is Eq. 2
-    batch_size:int = 128 # Images
+    batch_size:int = 128 # Images of an optimiser step, over all processes
+    accumulate:int = 1 # Parts of a batch that pass one after the other, where memory is short
     epochs:int = 100 # Passes over the corpus
     warmup_epochs:int = 10 # Of linear warm-up; with `steps`, the same share of them
     steps:int = 0 # Optimiser steps; 0: what `epochs` take
@@ -183,6 +185,8 @@ class PretrainConfig(Settings):
     precision:str = "bf16" # bf16 or no; left open by the paper
     val_fraction:float = 0.05 # Held out, by patient or clip (appendix C.1)
     log_every:int = 0 # Steps between validations; 0: an epoch
+    log_with:str = "tensorboard" # Beside log.csv: any tracker of Accelerate (tensorboard, wandb, trackio, …); empty: none
+    save_every:float = 15. # Minutes between checkpoints, beside those at validations
     workers:int = 0 # Processes that prepare batches; 0: none
     seed:int = 0 # Of weights, order, augmentation and masks
 
