@@ -118,7 +118,7 @@ PRESETS = dict(
     paper = dict(pretrain={}, probe={}),
     tiny = dict(
         pretrain=dict(teacher="dinov2-small", student="tiny", patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3,
-                      batch_size=32, steps=2000, log_every=100, lr=5e-4, start_lr=5e-5, final_lr=5e-6),
+                      batch_size=32, steps=1000, log_every=100, lr=5e-4, start_lr=5e-5, final_lr=5e-6),
         probe={}),
     smoke = dict(
         pretrain=dict(corpus="pocus-sim", teacher="random-vit-tiny", student="tiny", image_size=112, predictor_depth=1, predictor_dim=48, predictor_heads=3,
