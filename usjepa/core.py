@@ -122,7 +122,7 @@ PRESETS = dict(
         probe={}),
     smoke = dict(
         pretrain=dict(corpus="pocus-sim", teacher="random-vit-tiny", student="tiny", image_size=112, predictor_depth=1, predictor_dim=48, predictor_heads=3,
-                      target_scale=(0.1, 0.2), min_patches=4, batch_size=8, steps=4, log_every=2, precision="no", lr=5e-4, start_lr=5e-5, final_lr=5e-6),
+                      target_scale=(0.1, 0.2), min_patches=4, batch_size=8, steps=4, log_every=2, precision="no", compile=False, lr=5e-4, start_lr=5e-5, final_lr=5e-6),
         probe=dict(image_size=64, epochs=5, seeds=2)),
 )
 
@@ -183,6 +183,7 @@ class PretrainConfig(Settings):
     ema_momentum:tuple = (0.996, 1.0) # Listed in Table 5 although SALT has none: first and last step, for teacher ema
     grad_clip:float = 0. # Largest norm of the gradient; 0: no limit, as in I-JEPA
     precision:str = "bf16" # bf16 or no; left open by the paper
+    compile:bool = True # Compile the blocks, where there is a compiler
     val_fraction:float = 0.05 # Held out, by patient or clip (appendix C.1)
     log_every:int = 0 # Steps between validations; 0: an epoch
     log_with:str = "tensorboard" # Beside log.csv: any tracker of Accelerate (tensorboard, wandb, trackio, …); empty: none

@@ -46,7 +46,7 @@ from .corruption import corrupt
 from .encoders import load_encoder, save_pretrained
 from .loss import DISTANCES, TARGET_NORMS
 from .masking import Masks, MaskSampler, valid_patches
-from .model import JEPA, PatchPixels, Predictor, ema_update, encode, vit
+from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, vit
 from .ultrabench import load_task
 
 # %% ../nbs/50_training.ipynb #log
@@ -448,7 +448,8 @@ def set_up(
     with engine.main_process_first(): corpus = load_corpus(config, root)
     held = hold_out(corpus.groups, config.val_fraction, config.seed, corpus.labels)
     jepa = build_jepa(config, weights)
-    model, optimiser = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr))
+    if config.compile: fast(jepa.to(engine.device), config.precision == "bf16", config.teacher == "ema")
+    model, optimiser = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr, fused=True))
     folder.mkdir(parents=True, exist_ok=True)
     state = dict(step=0, history=[], best=math.inf, window=[], target=None)
     return Job(config, folder, corpus, np.flatnonzero(~held), np.flatnonzero(held), engine, jepa, model, optimiser, state, time.monotonic())
