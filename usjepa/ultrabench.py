@@ -10,9 +10,7 @@ __all__ = ['CLIPS', 'TASKS', 'Split', 'Task', 'sample_clip', 'clip_frames', 'two
 # %% ../nbs/31_ultrabench.ipynb #imports
 import json
 import os
-import shutil
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +26,7 @@ from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from tqdm.auto import tqdm
 
 from .core import cache_root, check_name, data_root, fingerprint, repo_root, rng
-from .corpus import VIDEOS, load_frames, log, read_clip
+from .corpus import VIDEOS, load_frames, log, once, read_clip
 from .phantom import simulate_task
 
 # %% ../nbs/31_ultrabench.ipynb #split
@@ -72,20 +70,6 @@ def _records(path, label, id=None, group=None, split="", clip=None):
     frames.insert(3, "group", frames.id if group is None else np.asarray(group).astype(str))
     return frames.assign(patient=frames.group, clip=frames.id if clip is None else np.asarray(clip))
 
-# %% ../nbs/31_ultrabench.ipynb #once
-def _once(folder, fill):
-    "Return `folder`; if it is not there, let `fill(part)` write it, completely or not at all"
-    if folder.exists(): return folder
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.{threading.get_ident()}.part")
-    part.mkdir(parents=True)
-    try:
-        fill(part)
-        part.rename(folder)
-    except OSError:
-        if not folder.exists(): raise # else another process was faster
-    finally: shutil.rmtree(part, ignore_errors=True)
-    return folder
-
 # %% ../nbs/31_ultrabench.ipynb #sample-clip
 def sample_clip(
     frames:list, # Frames of one clip
@@ -106,7 +90,7 @@ def clip_frames(
             grey = frame.ndim == 3 and (frame == frame[..., :1]).all()
             Image.fromarray(frame[..., 0] if grey else frame).save(part/f"{i:02d}.png", compress_level=1)
     folder = cache_root()/"clips"/fingerprint(Path(path), "frames[1::int(fps/3)][:30]")[:24]
-    return sorted(_once(folder, fill).glob("*.png"))
+    return sorted(once(folder, fill).glob("*.png"))
 
 # %% ../nbs/31_ultrabench.ipynb #expand-clips
 CLIPS = VIDEOS | {".dcm", ".dicom"}
@@ -180,7 +164,7 @@ def _fatty_liver(root):
                 rows.append(dict(id=f"{number}_{i}", label=label, group=number))
         pd.DataFrame(rows).to_csv(part/"frames.csv", index=False)
     mat = _files(root, "*.mat")[0]
-    folder = _once(cache_root()/"clips"/fingerprint(mat, "fatty_liver")[:24], fill)
+    folder = once(cache_root()/"clips"/fingerprint(mat, "fatty_liver")[:24], fill)
     table = pd.read_csv(folder/"frames.csv", dtype=str)
     return _records([folder/f"{i}.png" for i in table.id], table.label.astype(int), table.id, table.group, clip=table.group)
 
@@ -486,7 +470,7 @@ def _simulated_task(name, split, fold, seed):
             rows.append(dict(id=f"{i:05d}", **{k: frame[k] for k in ("label", "patient", "split")}))
         pd.DataFrame(rows).to_csv(part/"frames.csv", index=False)
     code = Path(sys.modules[simulate_task.__module__].__file__)
-    folder = _once(cache_root()/"simulated"/f"{name}-{fingerprint(code, base, seed, scale)[:16]}", fill)
+    folder = once(cache_root()/"simulated"/f"{name}-{fingerprint(code, base, seed, scale)[:16]}", fill)
     table = pd.read_csv(folder/"frames.csv", dtype=dict(id=str, patient=str))
     frames = _records([folder/f"{i}.png" for i in table.id], table.label, table.id, table.patient, table.split)
     if split == "grouped": frames = grouped(frames, fold, seed)
