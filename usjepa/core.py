@@ -153,7 +153,7 @@ class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
     corpus:str = "pocus" # Whose training frames: a task of UltraBench, or folder:PATH
-    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1); ema (I-JEPA) or pixels (SALT's first stage)
+    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size; ema (I-JEPA) or pixels (SALT's first stage)
     usrc:bool = True # Masks only inside the ultrasound region (USrc-JEPA, section 4.2)
     student:str = "base" # ViT-Base
     image_size:int = 224 # Pixels

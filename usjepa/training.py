@@ -251,7 +251,8 @@ def make_teacher(
     "Make the teacher: a frozen encoder, `ema` (I-JEPA) or `pixels` (SALT's first stage)"
     if config.teacher == "ema": return copy.deepcopy(student)
     if config.teacher == "pixels": return PatchPixels(config.patch_size)
-    return load_encoder(config.teacher, weights)
+    name, _, size = config.teacher.partition("@")
+    return load_encoder(name, weights, int(size) if size else None)
 
 def build_jepa(
     config:PretrainConfig, # Sizes, teacher, target norm, loss
