@@ -46,7 +46,8 @@ def table(
     "Write a table that sorts when a header is pressed"
     head = "".join(f'<th scope="col"><button>{html.escape(str(name))}</button></th>' for name in header)
     body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{above}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
 
 def number(value)->str: # Four digits are enough for a page
     "Write a value as people read it"
