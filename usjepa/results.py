@@ -252,7 +252,7 @@ def robustness_summary(
 
 # %% ../nbs/61_results.ipynb #dots
 def difference_dots(
-    table:pd.DataFrame, # label, difference, low, high; may have group: a colour and a block each
+    table:pd.DataFrame, # label, difference, low, high; may have group: a block each, grey for chance and control
     title:str="", # Above all
     xlabel:str="difference in macro-F1 (points)", # With the unit
 )->plt.Figure: # To save or to close
@@ -261,11 +261,9 @@ def difference_dots(
     y = -np.arange(len(table)) - .5*np.cumsum(group.ne(group.shift()))
     fig, ax = plt.subplots(figsize=(WIDTH["page"], .55+.2*len(table)+.1*group.nunique()))
     ax.axvline(0, color=".3", lw=.8)
-    for i, name in enumerate(dict.fromkeys(group)):
-        part = (group == name).to_numpy()
-        ax.errorbar(table.difference[part], y[part], xerr=np.abs(table[["low", "high"]].to_numpy()[part].T - table.difference[part].to_numpy()), fmt="o", ms=4, capsize=2, lw=1.2, color=COLOURS[i % 7], label=name)
+    for at, name, row in zip(y, group, table.itertuples()):
+        ax.errorbar(row.difference, at, xerr=[[row.difference-row.low], [row.high-row.difference]], fmt="o", ms=4, capsize=2, lw=1.2, color=".45" if name in ("chance", "control") else COLOURS[0])
     ax.set(yticks=y, yticklabels=table.label, xlabel=xlabel, title=title); ax.grid(axis="x", lw=.3); ax.set_ylim(y.min()-.7, y.max()+.7)
     right = ax.get_yaxis_transform()
     for at, row in zip(y, table.itertuples()): ax.text(1.01, at, f"{row.difference:+.1f}  [{row.low:+.1f}, {row.high:+.1f}]", transform=right, va="center", size=7)
-    if group.nunique() > 1: fig.legend(loc="outside lower center", ncols=4)
     return fig
