@@ -59,7 +59,7 @@ def _cells(rows, value, spread):
     get = lambda name, default=np.nan: rows[name] if name in rows else default
     low, high = np.array(interval, float).T
     return pd.DataFrame(dict(source="here", line=rows.line + np.where(rows.encoder.isin(CONTROLS), " (control)", ""), column=rows.column, protocol=get("protocol", ""),
-                             mean=get(value), sd=get(spread), low=low, high=high, missing=get("missing"), reason=get("reason"), command=get("command")))
+                             mean=get(value), sd=get(spread), low=low, high=high, missing=get("missing"), reason=get("reason"), command=get("command"), row=rows.index))
 
 # %% ../nbs/61_results.ipynb #result-table
 SCORES = dict(macro_f1="macro-F1", balanced_accuracy="balanced accuracy", auroc="AUROC", ece="expected calibration error")
@@ -67,7 +67,7 @@ SCORES = dict(macro_f1="macro-F1", balanced_accuracy="balanced accuracy", auroc=
 @dataclass
 class ResultTable:
     "Encoders × tasks, to be written in several forms"
-    data:pd.DataFrame # A line for each cell: source, line, column, protocol, mean, sd, low, high, mark, missing, reason
+    data:pd.DataFrame # A line for each cell: source, line, column, protocol, mean, sd, low, high, mark, missing, reason, command; row: the label of its row
     notes:list = field(default_factory=list) # Sentences for below the table
 
     def grid(self,
@@ -104,7 +104,7 @@ class ResultTable:
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder)/f"{name}.md").write_text((f"{title}\n\n" if title else "")+self.markdown()+"\n")
         (Path(folder)/f"{name}.tex").write_text(self.latex())
-        self.data.to_csv(Path(folder)/f"{name}.csv", index=False, float_format="%.4g")
+        self.data.drop(columns="row").to_csv(Path(folder)/f"{name}.csv", index=False, float_format="%.4g")
 
     def _repr_markdown_(self): return self.markdown()
 
