@@ -52,7 +52,9 @@ MAX_VOLUME = 1 << 31 # Bytes of a volume, which is read as a whole
 def _named(path):
     "Turn any error of a reader into an OSError of one sentence"
     try: yield
-    except Exception as error: raise OSError(f"cannot read {path}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}") from error
+    except Exception as error:
+        if str(error).startswith("cannot read"): raise
+        raise OSError(f"cannot read {path}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}") from error
 
 def _check_size(width, height):
     "Refuse a frame that is too large"
