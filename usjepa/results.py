@@ -47,10 +47,11 @@ def mark(
     return place.map({1: "best", 2: "second"} if shown.nunique() > 1 else {}).astype(object).fillna("")
 
 # %% ../nbs/61_results.ipynb #long-table
-def _paper_cells(columns):
-    "The paper's Table 2 in the form of `_cells`"
-    table = published().query("task in @columns")
-    return pd.DataFrame(dict(source="paper", line=table.model+" (paper)", column=table.task, protocol="paper", mean=table.macro_f1, sd=table.sd))
+def _paper_cells(tasks, columns):
+    "The paper's Table 2 in the form of `_cells`, in the columns of the published split"
+    table = published().query("task in @tasks")
+    column = table.task.map(lambda task: split if (split := f"{task}, published") in columns else task)
+    return pd.DataFrame(dict(source="paper", line=table.model+" (paper)", column=column, protocol="paper", mean=table.macro_f1, sd=table.sd))
 
 def _cells(rows, value, spread):
     "One line for each cell of the table"
@@ -131,8 +132,10 @@ def result_table(
     "Tabulate encoders × tasks, best and second marked, missing cells with their reason"
     rows = pd.DataFrame(rows)
     wanted = sorted(rows.dataset.unique()) if datasets is None else list(datasets)
-    rows = rows[rows.dataset.isin(wanted)].sort_values("dataset", key=lambda s: s.map(wanted.index), kind="stable")
-    parts = [_cells(rows, value, spread), *([_paper_cells(wanted)] if paper and value == "macro_f1" else [])]
+    rows = rows[rows.dataset.isin(wanted)]
+    rows = rows.iloc[np.lexsort((rows.get("split", pd.Series("", rows.index)) != "published", rows.dataset.map(wanted.index)))] # Stable
+    parts = [_cells(rows, value, spread)]
+    if paper and value == "macro_f1": parts.append(_paper_cells(wanted, set(parts[0].column)))
     data = pd.concat([part for part in parts if len(part)], ignore_index=True)
     data["mark"] = pd.concat([mark(cells) for _, cells in data.groupby(["source", "protocol", "column"])])
     notes = [f"{'SIMULATED DATA. ' if is_simulated(rows) else ''}{SCORES.get(value, value)} in percent, mean ± standard deviation over seeds; bold is best and underlined second of a column, among lines of one protocol."]
