@@ -144,8 +144,8 @@ def result_table(
 
 # %% ../nbs/61_results.ipynb #look
 COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 5, 9)] # Without grey, which is for controls, and what is pale in print
-KNOWN = ("usrc-jepa", "usfm", "dinov2-small", "urfm", "dinov3", "echocare", "us-jepa", "samus", "litemedsam", "efficientnet-lite0",
-         "ultrasam", "usf-mae", "ijepa", "ultrafedfm", "biomedclip", "mae", "siglip2", "fetalclip", "dinov2")
+KNOWN = ("usrc-jepa", "usfm", "dinov2-small", "urfm", "dinov3", "echocare", "us-jepa", "ultrasam", "litemedsam", "samus",
+         "efficientnet-lite0", "usf-mae", "ijepa", "ultrafedfm", "biomedclip", "mae", "siglip2", "fetalclip", "dinov2")
 MARKERS = "osD^vPX"
 
 def look(
@@ -181,7 +181,7 @@ def finish(
 )->plt.Figure: # The same
     "Add one legend below all panels and a title that says if data are simulated"
     handles = {label: handle for ax in fig.axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 6))
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), int(fig.get_figwidth()/1.15)))
     title = ". ".join(part for part in ("SIMULATED DATA" if is_simulated(rows) else "", title) if part)
     if title: fig.suptitle(title, size=8)
     return fig
