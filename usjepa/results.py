@@ -26,12 +26,14 @@ def name_cells(
 )->pd.DataFrame: # The same, with `line`, `variant` (what is added to the encoder's name) and `column`
     "Name the line and the column of each row; raises ValueError if two rows fall into one cell"
     rows = pd.DataFrame(rows).copy()
-    def qualify(main, candidates):
-        several = [c for c in candidates if c in rows and c not in values and rows.groupby(["encoder", "dataset"])[c].nunique().max() > 1]
-        return rows[several].astype(str).agg(", ".join, axis=1) if several else pd.Series("", rows.index)
-    rows["variant"], split = qualify("encoder", ("pooling", "protocol")), qualify("dataset", ("split", "fraction"))
-    rows["line"] = rows.encoder + rows.variant.where(rows.variant == "", ", "+rows.variant)
-    rows["column"] = rows.dataset + split.where(split == "", ", "+split)
+    def qualify(main, candidates): # ", a, b" for those whose `main` has several
+        text = pd.Series("", rows.index)
+        for c in candidates:
+            if c not in rows or c in values or rows.groupby(["encoder", "dataset"])[c].nunique().max() <= 1: continue
+            text += (", "+rows[c].astype(str)).where(rows.groupby(main)[c].transform("nunique") > 1, "")
+        return text
+    variant = qualify("encoder", ("pooling", "protocol"))
+    rows["line"], rows["variant"], rows["column"] = rows.encoder+variant, variant.str.removeprefix(", "), rows.dataset+qualify("dataset", ("split", "fraction"))
     cell = ["line", "column", *(v for v in values if v in rows)]
     twice = rows[rows.duplicated(cell, keep=False)]
     if len(twice): raise ValueError(f"found {len(twice)} rows where one was expected: {', '.join(map(str, twice[cell].iloc[0]))}; filter the rows first")
