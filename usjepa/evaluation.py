@@ -15,7 +15,7 @@ import pandas as pd
 from torch import nn
 from tqdm.auto import tqdm
 
-from .core import ProbeConfig, check_name, fingerprint, load_rows, resolve_preset, save_row
+from .core import ProbeConfig, check_name, data_root, fingerprint, load_rows, resolve_preset, save_row
 from .corpus import load_frames
 from .corruption import CORRUPTIONS
 from .encoders import ENCODERS, load_encoder
@@ -161,7 +161,7 @@ def _find_bench(name, missing, size, few):
     except FileNotFoundError as error:
         if missing == "error": raise
         if missing == "simulate" and name in TASKS: return prepare_task(f"{name}-sim", size, few), ""
-        return None, str(error)
+        return None, _portable(error)
 
 def _find_encoder(encoder, missing):
     "An encoder, or why there is none"
@@ -169,7 +169,9 @@ def _find_encoder(encoder, missing):
     try: return load_encoder(encoder), ""
     except FileNotFoundError as error:
         if missing == "error": raise
-        return None, str(error)
+        return None, _portable(error)
+
+def _portable(error): return str(error).replace(str(data_root()), "$USJEPA_DATA")
 
 # %% ../nbs/53_evaluation.ipynb #evaluate-one
 SPLITS = ("published", "grouped", *(f"grouped:{fold}" for fold in range(5)))
