@@ -153,7 +153,7 @@ class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
     corpus:str = "pocus" # Whose training frames: a task of UltraBench, or folder:PATH
-    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1); ema (I-JEPA) or pixels (SALT's first stage)
+    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size; ema (I-JEPA) or pixels (SALT's first stage)
     usrc:bool = True # Masks only inside the ultrasound region (USrc-JEPA, section 4.2)
     student:str = "base" # ViT-Base
     image_size:int = 224 # Pixels
@@ -161,12 +161,14 @@ class PretrainConfig(Settings):
     predictor_depth:int = 12 # Blocks
     predictor_dim:int = 384 # Embedding dimension
     predictor_heads:int = 12 # Left open by the paper; I-JEPA takes the encoder's
+    joint:bool = False # Predict all target blocks in one sequence; False: each on its own, as I-JEPA does
     crop_scale:tuple = (0.6, 1.0) # Share of the image area
     context_scale:tuple = (0.85, 1.0) # One context block, share of the grid
     target_blocks:int = 4 # T
     target_scale:tuple = (0.075, 0.125) # Share of the grid
     target_aspect:tuple = (0.75, 1.5) # Height over width
     min_patches:int = 10 # τ of Eq. 3 and 4
+    legacy:bool = False # I-JEPA's published sampler, which cuts the masks of a batch to the shortest; False: ragged masks
     target_norm:str = "layernorm" # layernorm, none or standardise; left open, I-JEPA's
     teacher_view:str = "same" # same, or clean: blur, contrast and speckle for the student only; left open, I-JEPA's
     loss:str = "smooth_l1" # Eq. 5; l1 is Eq. 2

@@ -206,7 +206,7 @@ class Steps(Dataset):
 # %% ../nbs/50_training.ipynb #sampler-of
 def make_sampler(config:PretrainConfig)->MaskSampler: # For the student's grid
     "Make the mask sampler of a run"
-    return MaskSampler(config.image_size//config.patch_size, config.target_blocks, config.target_scale, config.target_aspect, config.context_scale, config.min_patches)
+    return MaskSampler(config.image_size//config.patch_size, config.target_blocks, config.target_scale, config.target_aspect, config.context_scale, config.min_patches, config.legacy)
 
 # %% ../nbs/50_training.ipynb #collate
 def stack(
@@ -251,7 +251,8 @@ def make_teacher(
     "Make the teacher: a frozen encoder, `ema` (I-JEPA) or `pixels` (SALT's first stage)"
     if config.teacher == "ema": return copy.deepcopy(student)
     if config.teacher == "pixels": return PatchPixels(config.patch_size)
-    return load_encoder(config.teacher, weights)
+    name, _, size = config.teacher.partition("@")
+    return load_encoder(name, weights, int(size) if size else None)
 
 def build_jepa(
     config:PretrainConfig, # Sizes, teacher, target norm, loss
@@ -264,7 +265,7 @@ def build_jepa(
         teacher = make_teacher(config, student, weights)
         blank = torch.zeros(1, 1, config.image_size, config.image_size, dtype=torch.uint8)
         width = student.embed_dim if config.teacher == "ema" else teacher.tokens(blank)["patch"].shape[-1]
-        predictor = Predictor(student.embed_dim, width, config.predictor_dim, config.predictor_depth, config.predictor_heads, student.patch_embed.grid_size)
+        predictor = Predictor(student.embed_dim, width, config.predictor_dim, config.predictor_depth, config.predictor_heads, student.patch_embed.grid_size, config.joint)
     return JEPA(student, predictor, teacher, config.target_norm, config.loss, MEAN, STD)
 
 # %% ../nbs/50_training.ipynb #plain
