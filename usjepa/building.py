@@ -336,17 +336,17 @@ def _counts(units, parts):
         c = counts.setdefault((s.name, s.row, s.organ, s.frame_type), dict(dataset=s.name, row=s.row, organ=s.organ, frame_type=s.frame_type, files=0, read=0, kept=0, dropped=Counter()))
         c["files"] += sum(len(w.paths) for w in unit.works); c["read"] += told["seen"]; c["kept"] += kept
         for _, reason, n in told["dropped"]: c["dropped"][reason.partition(":")[0]] += n
-        if excluded: c["dropped"]["overlap with a test set"] += excluded
+        if excluded: c["dropped"]["excluded"] += excluded
     return list(counts.values())
 
 def _finish(out, units, names, rejected, recipe):
     "Join the parts; returns the number of frames"
-    deny = pq.read_table(out/"exclude.parquet")["clip"] if (out/"exclude.parquet").exists() else None
+    deny = pq.read_table(out/"exclude.parquet") if (out/"exclude.parquet").exists() else SCHEMA.empty_table()
     tables, parts, lines = [], [], [(d, p, 0, reason) for d, p, reason in rejected]
     for unit, name in zip(units, names):
         table = pq.read_table(out/name)
         told, n = json.loads(table.schema.metadata[b"unit"]), len(table)
-        if deny is not None: table = table.filter(pa.compute.invert(pa.compute.is_in(table["clip"], deny.combine_chunks())))
+        for key in {"clip", "patient"} & {*deny.column_names}: table = table.filter(pa.compute.invert(pa.compute.is_in(table[key], deny[key].combine_chunks())))
         tables.append(table.replace_schema_metadata()); parts.append((told, len(table), n - len(table)))
         lines += [(unit.source.name, path, n, reason) for path, reason, n in told["dropped"]]
     index = pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries().combine_chunks()

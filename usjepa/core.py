@@ -154,7 +154,7 @@ class Settings:
 class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
-    corpus:str = "pocus" # Whose training frames: a task of UltraBench, or folder:PATH
+    corpus:str = "pocus" # Whose frames: the training side of a task of UltraBench or of folder:PATH, or a built corpus, corpus:PATH
     teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size; ema (I-JEPA) or pixels (SALT's first stage)
     usrc:bool = True # Masks only inside the ultrasound region (USrc-JEPA, section 4.2)
     student:str = "base" # ViT-Base

@@ -217,6 +217,7 @@ class Frames:
     kept:np.ndarray # (n,) int: which of the files they are; unreadable ones are left out
     key:str # Fingerprint of contents, size and preparation
     def __len__(self): return len(self.images)
+    def read(self, i): return self.images[i], self.regions[i]
 
 # %% ../nbs/30_corpus.ipynb #prepare-clip
 def _prepare(paths, size):

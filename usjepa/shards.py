@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .core import fingerprint
 from .preprocess import resize
 
 # %% ../nbs/32_shards.ipynb #encode-region
@@ -156,6 +157,8 @@ class StoredFrames:
 
     @cached_property
     def info(self): return json.loads((self.folder/"corpus.json").read_text())
+    @cached_property
+    def key(self): return fingerprint(self.folder/"index.parquet") # What the frames are
     @cached_property
     def index(self): return self.columns(*SCHEMA.names)
     def columns(self, *names): return pq.read_table(self.folder/"index.parquet", columns=list(names), memory_map=True)
