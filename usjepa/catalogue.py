@@ -57,7 +57,7 @@ class Source:
         "Read the ids of a file from its path, or say that it is not one of ours"
         if not _globs(self.include, self.skip).match(path) or (self.lookup is not None and path not in self.lookup): return None
         found = self.lookup[path] if self.lookup is not None else _ids(self.pattern, path)
-        default = path.rpartition("/")[0] if self.reader == "frames" else path.rpartition(".")[0]
+        default = path.rpartition("/")[0] if self.reader == "frames" else str(Path(path).with_suffix(""))
         clip = found.get("clip") or default
         return dict(patient=found.get("patient") or clip, clip=clip, frame=found.get("frame") or "")
 

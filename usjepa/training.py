@@ -21,11 +21,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -41,11 +42,12 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .core import PretrainConfig, check_name, fingerprint, repo_root, rng, uniforms
-from .corpus import Frames, load_frames
+from .corpus import load_frames
 from .encoders import load_encoder, save_pretrained
 from .loss import DISTANCES, TARGET_NORMS
 from .masking import Masks, MaskSampler, valid_patches
 from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, vit
+from .shards import open_corpus
 from .ultrabench import load_task
 from .views import KeptTokens, augment, crop, keep_tokens, view_numbers
 
@@ -123,23 +125,32 @@ def hold_out(
 @dataclass
 class Corpus:
     "Frames to learn from"
-    frames:Frames # Prepared, 8/7 of the student's input size
-    files:list # (n,) path of each frame
+    read:Callable # read(i): image (S, S) uint8 and region (S, S) bool, S being 8/7 of the student's input
+    name:Callable # name(i): the file of a frame
     groups:np.ndarray # (n,) patient or clip of each frame
+    key:str # Fingerprint of the frames and their preparation
     simulated:bool # Drawn, not measured
     labels:np.ndarray = None # (n,) int, for the online probe alone; None: there are none
+    def __len__(self): return len(self.groups)
 
 def load_corpus(
     config:PretrainConfig, # Corpus and image size
     root=None, # Folder of the data; None: `data_root()`
-)->Corpus: # The training frames of a task
-    "Prepare the training frames of a task, once"
+)->Corpus: # The training frames of a task, prepared once, or all frames of a built corpus
+    "Find the frames of a run"
+    size = config.image_size*8//7
+    if config.corpus.startswith("corpus:"):
+        stored = open_corpus(config.corpus.removeprefix("corpus:"))
+        index = stored.columns("dataset", "organ", "patient").unify_dictionaries().combine_chunks()
+        dataset, organ = (index[k].chunk(0).dictionary_decode().dictionary_encode() for k in ("dataset", "organ"))
+        labels = organ.indices.to_numpy() if len(organ.dictionary) > 1 else None
+        return Corpus(partial(stored.read, size=size), stored.path, index["patient"].to_numpy(), stored.key, all(d.endswith("-sim") for d in dataset.dictionary.to_pylist()), labels)
     task = load_task(config.corpus, root=root)
     train = task.frames[task.frames.split == "train"]
-    frames = load_frames(list(train.path), config.image_size*8//7, clips=list(train["clip"]))
+    frames = load_frames(list(train.path), size, clips=list(train["clip"]))
     train = train.iloc[frames.kept]
     labels = train.label.to_numpy(int) if train.label.nunique() > 1 else None
-    return Corpus(frames, list(train.path), train.patient.to_numpy(str), task.simulated, labels)
+    return Corpus(frames.read, list(train.path).__getitem__, train.patient.to_numpy(str), frames.key, task.simulated, labels)
 
 # %% ../nbs/50_training.ipynb #steps
 class Steps(Dataset):
@@ -160,7 +171,7 @@ class Steps(Dataset):
         positions = np.arange(step*c.batch_size, (step+1)*c.batch_size)[self.rank::self.world]
         index = self.rows[order(positions, len(self.rows), c.seed)]
         numbers, view = view_numbers(index, positions, c)
-        views = [augment(self.corpus.frames.images[i], self.corpus.frames.regions[i], u, c) for i, u in zip(index, numbers)]
+        views = [augment(*self.corpus.read(i), u, c) for i, u in zip(index, numbers)]
         batch = collate(views, index, self.sampler, c, (c.seed, "train"), positions)
         return batch if self.kept is None else dict(batch, teacher=self.kept[index*c.views + view])
 
@@ -238,14 +249,13 @@ def keep_views(
 )->KeptTokens: # View k of frame i is number i·views + k
     "Ask the teacher about the fixed views of all frames, once"
     def view(i):
-        image, region = corpus.frames.images[i//config.views], corpus.frames.regions[i//config.views]
-        return crop(image, region, uniforms(5, [i], config.seed, "fixed view")[0], config.crop_scale, config.image_size)[0]
+        return crop(*corpus.read(i//config.views), uniforms(5, [i], config.seed, "fixed view")[0], config.crop_scale, config.image_size)[0]
     @torch.no_grad()
     def teach(images):
         with engine.autocast(): return jepa.teach(images.to(engine.device))
     teacher, code = jepa.teacher, [Path(sys.modules[f.__module__].__file__) for f in (crop, load_encoder)]
-    key = fingerprint(teacher.sha256, teacher.spec, teacher.input_size, config.precision, corpus.frames.key, [config.views, config.seed, config.crop_scale, config.image_size], *code)
-    return keep_tokens(teach, view, len(corpus.files)*config.views, key)
+    key = fingerprint(teacher.sha256, teacher.spec, teacher.input_size, config.precision, corpus.key, [config.views, config.seed, config.crop_scale, config.image_size], *code)
+    return keep_tokens(teach, view, len(corpus)*config.views, key)
 
 # %% ../nbs/50_training.ipynb #plain
 SAMPLE = 256 # Frames from which target statistics and the online probe learn
@@ -257,7 +267,7 @@ def plain(
 )->list: # (image, region) of each
     "Give frames whole and without augmentation"
     still = np.array([1, 0, 0, 1, 1])
-    return [crop(corpus.frames.images[i], corpus.frames.regions[i], still, (1, 1), size) for i in rows]
+    return [crop(*corpus.read(i), still, (1, 1), size) for i in rows]
 
 def sample(
     rows:np.ndarray, # (n,)
@@ -511,7 +521,7 @@ def check_finite(
 )->None: # Raises FloatingPointError
     "Stop at a loss or gradient that is not finite: say where, and keep the state for a look"
     if torch.isfinite(loss+norm): return
-    files = sorted({Path(job.corpus.files[i]).name for i in batch["index"]})
+    files = sorted({Path(job.corpus.name(i)).name for i in batch["index"]})
     torch.save(dict(job.state, files=files), job.folder/"not-finite.pt")
     raise FloatingPointError(f"the loss is {loss.item()} and the gradient's norm {norm.item()} at step {job.state['step']}; the batch holds {', '.join(files[:8])}; the state is in {job.folder/'not-finite.pt'}")
 
@@ -563,7 +573,7 @@ def save_student(
     "Write the student for `load_encoder`"
     c, last = job.config, job.state["history"][-1]
     architecture = dict(size=c.student, image_size=c.image_size, patch_size=c.patch_size)
-    training = dict(dataclasses.asdict(c), step=last["step"], val_loss=last["val_loss"], frames=len(job.corpus.files), data=job.corpus.frames.key, simulated=job.corpus.simulated)
+    training = dict(dataclasses.asdict(c), step=last["step"], val_loss=last["val_loss"], frames=len(job.corpus), data=job.corpus.key, simulated=job.corpus.simulated)
     with writing(job.folder): save_pretrained(job.jepa.student, job.folder, dict(format="usjepa", architecture=architecture, mean=MEAN, std=STD, training=training))
 
 # %% ../nbs/50_training.ipynb #run
