@@ -270,13 +270,13 @@ class JEPA(nn.Module):
     def forward(self,
         images:torch.Tensor, # (B, 1 or 3, H, W) uint8, or float in [0, 1]
         masks:Masks, # Of the student's grid
-        teacher_images:torch.Tensor=None, # What the teacher sees, where it is not what the student sees
+        teacher:torch.Tensor=None, # (B, 1 or 3, H, W) what the teacher sees, where it is not what the student sees; or (B, N, D) what it said of it
     )->Output: # Loss, predictions and targets
         "Predict the teacher's tokens of the targets from the student's view of the context"
         (seen, real), (index, keep) = pad_indices(masks.context), pad_indices(masks.targets)
         context = encode(self.student, self.view(images), seen, real)
         prediction = self.predictor(context, seen, real, index, keep)
-        tokens = self.teach(images if teacher_images is None else teacher_images)
+        tokens = teacher if teacher is not None and teacher.ndim == 3 else self.teach(images if teacher is None else teacher)
         target = gather(normalise_target(tokens, self.target_norm, self.target_mean, self.target_std), index)
         return Output(jepa_loss(prediction, target, keep, self.kind), prediction, target, index, keep)
 
