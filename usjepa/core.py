@@ -194,6 +194,8 @@ class PretrainConfig(Settings):
     log_with:str = "tensorboard" # Beside log.csv: any tracker of Accelerate (tensorboard, wandb, trackio, …); empty: none
     save_every:float = 15. # Minutes between checkpoints, beside those at validations
     workers:int = 0 # Processes that prepare batches; 0: none
+    sampling:str = "quota" # Of a built corpus: quota, every dataset its share of Eq. 6 without repetition; iid, Eq. 6 to the letter
+    cap:int = 50_000 # N_t of Eq. 6: frames of one dataset in an epoch; 0: no cap
     seed:int = 0 # Of weights, order, augmentation and masks
 
 # %% ../nbs/00_core.ipynb #probe-config
