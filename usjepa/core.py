@@ -119,8 +119,9 @@ def fingerprint(
 PRESETS = dict(
     paper = dict(pretrain={}, probe={}),
     tiny = dict(
-        pretrain=dict(teacher="dinov2-small", student="tiny", patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3,
-                      batch_size=32, steps=1000, log_every=100, lr=5e-4, start_lr=5e-5, final_lr=5e-6),
+        pretrain=dict(teacher="dinov2-small@112", student="tiny", image_size=112, patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3, joint=True,
+                      target_scale=(0.1, 0.2), min_patches=4, views=4, teacher_view="clean", cap=1000,
+                      batch_size=64, steps=8000, log_every=500, lr=1e-3, start_lr=1e-4, final_lr=1e-5),
         probe={}),
     smoke = dict(
         pretrain=dict(corpus="pocus-sim", teacher="random-vit-tiny", student="tiny", image_size=112, predictor_depth=1, predictor_dim=48, predictor_heads=3,
