@@ -61,24 +61,33 @@ def _pool(tokens, regions, pooling):
     return region_mean(tokens, regions) if pooling == "region_mean" else POOLINGS[pooling](tokens)
 
 @torch.inference_mode()
-def _compute_features(encoder, frames, batch_size):
-    "Run the encoder over frames; every pooling at once, since the forward pass is what costs"
-    device, out = next(encoder.parameters(), torch.empty(0)).device, {pooling: [] for pooling in poolings_of(encoder)}
-    for start in tqdm(range(0, len(frames.images), batch_size), desc=encoder.name, unit="batch", leave=False, delay=1):
-        rows = slice(start, start+batch_size)
-        images, regions = (torch.from_numpy(np.array(part[rows])).to(device) for part in (frames.images, frames.regions))
-        tokens = encoder.tokens(images[:, None])
-        for pooling in out: out[pooling].append(_pool(tokens, regions, pooling).float().cpu())  # (B, D)
-        if not all(v[-1].isfinite().all() for v in out.values()): raise ValueError(f"{encoder.name} gives features that are not finite for frames {start} to {start+len(images)-1}")
-    return {pooling: torch.cat(parts).numpy() for pooling, parts in out.items()}
+def _compute_batch(encoder, frames, rows):
+    "Features of some frames in every pooling, since the forward pass is what costs"
+    device = next(encoder.parameters(), torch.empty(0)).device
+    images, regions = (torch.from_numpy(np.array(part[rows])).to(device) for part in (frames.images, frames.regions))
+    tokens = encoder.tokens(images[:, None])
+    out = {pooling: _pool(tokens, regions, pooling).float().cpu().numpy() for pooling in poolings_of(encoder)}  # (B, D) each
+    if not all(np.isfinite(v).all() for v in out.values()): raise ValueError(f"{encoder.name} gives features that are not finite for frames {rows.start} to {rows.start+len(images)-1}")
+    return out
 
 # %% ../nbs/51_probing.ipynb #extract-features
-def _save_array(file, array):
-    "Write an array, completely or not at all"
+def _save_arrays(file, save, *arrays, **named):
+    "Write arrays, completely or not at all"
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as f: np.save(f, array)
+    with open(part, "wb") as f: save(f, *arrays, **named)
     part.rename(file)
+
+def _compute_features(encoder, frames, batch_size, file):
+    "Features of all frames in every pooling; blocks that are done wait beside `file`, so that interrupted work goes on"
+    n, size, blocks = len(frames.images), 8*batch_size, []
+    done = [file.with_suffix(f".{start}.{batch_size}.npz") for start in range(0, n, size)]
+    for start, block in enumerate(tqdm(done, desc=encoder.name, unit="block", leave=False, delay=2)):
+        if not block.exists():
+            batches = [_compute_batch(encoder, frames, slice(i, min(i+batch_size, n))) for i in range(start*size, min((start+1)*size, n), batch_size)]
+            _save_arrays(block, np.savez, **{p: np.concatenate([b[p] for b in batches]) for p in batches[0]})
+        with np.load(block) as arrays: blocks.append(dict(arrays))
+    return {p: np.concatenate([b[p] for b in blocks]) for p in blocks[0]}, done
 
 def extract_features(
     encoder:nn.Module, # From `load_encoder`
@@ -90,7 +99,9 @@ def extract_features(
     pooling = check_name(f"pooling of {encoder.name}", pooling or encoder.pooling, poolings_of(encoder))
     files = {p: cache_root()/"features"/f"{feature_key(encoder, frames, p)[:32]}.npy" for p in poolings_of(encoder)}
     if not files[pooling].exists():
-        for p, features in _compute_features(encoder, frames, batch_size).items(): _save_array(files[p], features)
+        features, blocks = _compute_features(encoder, frames, batch_size, files[pooling])
+        for p, array in features.items(): _save_arrays(files[p], np.save, array)
+        for block in blocks: block.unlink(missing_ok=True)
     return np.load(files[pooling])
 
 # %% ../nbs/51_probing.ipynb #corrupted-frames
@@ -126,7 +137,7 @@ def with_ones(
     return np.pad(np.asarray(features, np.float32), ((0, 0), (0, 1)), constant_values=1)
 
 # %% ../nbs/51_probing.ipynb #gradient
-_compiled = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy") # Sums may be taken in any order; nan stays nan
+_compiled = njit(fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", cache=True) # Sums may be taken in any order; nan stays nan
 
 @_compiled
 def _gradient(x, y, batch, head, grad, p):
