@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['log', 'ARCHIVES', 'FRAME_BYTES', 'Work', 'scan', 'Recipe', 'unusable', 'fit', 'prepare_clip', 'Unit', 'cut',
-           'part_name', 'run_unit', 'executor', 'run_all', 'build_corpus']
+           'part_name', 'run_unit', 'executor', 'run_all', 'build_corpus', 'sources_in', 'main']
 
 # %% ../nbs/35_building.ipynb #imports
 import argparse
@@ -79,7 +79,7 @@ class Work:
     weight:float = 1. # Frames, about
     stamp:tuple = () # (bytes, time of change) of each file
 
-FRAME_BYTES = dict(video=20e3, dicom=300e3, volume=100e3, hdf5=100e3) # A guess, only to cut units
+FRAME_BYTES = dict(video=5e3, dicom=300e3, volume=100e3, hdf5=100e3) # A guess, only to cut units
 
 def _natural(text):
     "A sort key by which 10 comes after 9"
@@ -98,7 +98,7 @@ def scan(
             try: reader = reader_of(Path(source.root)/path) if source.reader == "auto" else source.reader
             except OSError as error: reason = f"cannot be opened: {error.strerror}"
             else: reason = "an empty file" if info.st_size == 0 else "" if reader else "neither picture, video, volume, DICOM nor HDF5"
-        if archive: reason = f"an archive is not opened: unpack it first ({ARCHIVES[archive]} {Path(path).name})"
+        if archive: reason = f"an archive is not opened: unpack it first ({ARCHIVES[archive]})"
         if reason: rejected.append((path, reason))
         elif ids and reader == "frames": clips.setdefault(ids["clip"], []).append((_natural(ids["frame"] or path), path, ids, info))
         elif ids:
@@ -230,8 +230,9 @@ def _results(unit, recipe):
             yield work, path, None, 0, _plain(str(error) or type(error).__name__, unit.source.root, path) + after, None, None
 
 def _plain(text, root, path):
-    "An error without the folders of this machine"
-    return "unreadable: " + text.replace(f"cannot read {Path(root)/path}: ", "").replace(str(Path(root)/path), Path(path).name)
+    "An error without names of folders and files"
+    for name in (f"cannot read {Path(root)/path}: ", f"'{Path(root)/path}'", str(Path(root)/path), Path(path).name): text = text.replace(name, "" if name.startswith("cannot") else "the file")
+    return f"unreadable: {text}"
 
 def _shown(source, path):
     "A path for others to see"
@@ -281,6 +282,8 @@ def executor(
         with Client(scheduler) as client: yield client.get_executor(pure=False)
     elif workers:
         pool = _pool(workers)
+        try: pool.submit(int).result()
+        except BrokenExecutor as error: raise RuntimeError("no worker process could start: call from a script under `if __name__ == '__main__':`, or with workers=0") from error
         try: yield pool
         finally: pool.shutdown(cancel_futures=True)
     else: yield None
@@ -417,3 +420,35 @@ def _work(units, names, recipe, out, workers, scheduler):
         for unit, n in run_all(jobs, workers, scheduler):
             seen += n
             bar.update(round(unit.weight)); bar.set_postfix(frames_per_s=f"{seen/(time.monotonic() - start):.0f}", refresh=False)
+
+# %% ../nbs/35_building.ipynb #sources-in
+def sources_in(
+    folders, # Folders of datasets, or of anything
+)->list: # Of `Source`
+    "Find the paper's datasets in folders; a folder without any is a source of its own"
+    sources = []
+    for folder in map(Path, folders):
+        if not folder.is_dir(): raise FileNotFoundError(f"no folder {folder}: expected one with pictures, videos, volumes, DICOM or HDF5 files, or with datasets of the paper")
+        known = find_sources(folder)
+        log.info("%s: %s", folder, ", ".join(dict.fromkeys(s.name for s in known)) or "no dataset of the paper by its name, so one of its own")
+        sources += known or [Source(folder.resolve().name, folder)]
+    return sources
+
+def main(
+    arguments=None, # List of strings; None: those of the command line
+)->StoredFrames: # The corpus
+    "Build a corpus from folders"
+    parser = argparse.ArgumentParser(prog="python -m usjepa.building", description=build_corpus.__doc__)
+    parser.add_argument("folders", nargs="+"); parser.add_argument("--out", required=True); parser.add_argument("--scheduler")
+    for name in ("size", "workers", "quality", "unit"): parser.add_argument(f"--{name}", type=int)
+    for name in ("layout", "colour"): parser.add_argument(f"--{name}")
+    options = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
+    corpus = build_corpus(sources_in(options.pop("folders")), options.pop("out"), **options)
+    print(f"{len(corpus)} frames in {corpus.folder}; what was left out, and why: {corpus.folder/'rejected.csv'}")
+    return corpus
+
+# %% ../nbs/35_building.ipynb #run-main
+#| eval: false
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main()
