@@ -26,12 +26,14 @@ def name_cells(
 )->pd.DataFrame: # The same, with `line`, `variant` (what is added to the encoder's name) and `column`
     "Name the line and the column of each row; raises ValueError if two rows fall into one cell"
     rows = pd.DataFrame(rows).copy()
-    def qualify(main, candidates):
-        several = [c for c in candidates if c in rows and c not in values and rows.groupby(["encoder", "dataset"])[c].nunique().max() > 1]
-        return rows[several].astype(str).agg(", ".join, axis=1) if several else pd.Series("", rows.index)
-    rows["variant"], split = qualify("encoder", ("pooling", "protocol")), qualify("dataset", ("split", "fraction"))
-    rows["line"] = rows.encoder + rows.variant.where(rows.variant == "", ", "+rows.variant)
-    rows["column"] = rows.dataset + split.where(split == "", ", "+split)
+    def qualify(main, candidates): # ", a, b" for those whose `main` has several
+        text = pd.Series("", rows.index)
+        for c in candidates:
+            if c not in rows or c in values or rows.groupby(["encoder", "dataset"])[c].nunique().max() <= 1: continue
+            text += (", "+rows[c].astype(str)).where(rows.groupby(main)[c].transform("nunique") > 1, "")
+        return text
+    variant = qualify("encoder", ("pooling", "protocol"))
+    rows["line"], rows["variant"], rows["column"] = rows.encoder+variant, variant.str.removeprefix(", "), rows.dataset+qualify("dataset", ("split", "fraction"))
     cell = ["line", "column", *(v for v in values if v in rows)]
     twice = rows[rows.duplicated(cell, keep=False)]
     if len(twice): raise ValueError(f"found {len(twice)} rows where one was expected: {', '.join(map(str, twice[cell].iloc[0]))}; filter the rows first")
@@ -47,10 +49,11 @@ def mark(
     return place.map({1: "best", 2: "second"} if shown.nunique() > 1 else {}).astype(object).fillna("")
 
 # %% ../nbs/61_results.ipynb #long-table
-def _paper_cells(columns):
-    "The paper's Table 2 in the form of `_cells`"
-    table = published().query("task in @columns")
-    return pd.DataFrame(dict(source="paper", line=table.model+" (paper)", column=table.task, protocol="paper", mean=table.macro_f1, sd=table.sd))
+def _paper_cells(tasks, columns):
+    "The paper's Table 2 in the form of `_cells`, in the columns of the published split"
+    table = published().query("task in @tasks")
+    column = table.task.map(lambda task: split if (split := f"{task}, published") in columns else task)
+    return pd.DataFrame(dict(source="paper", line=table.model+" (paper)", column=column, protocol="paper", mean=table.macro_f1, sd=table.sd))
 
 def _cells(rows, value, spread):
     "One line for each cell of the table"
@@ -59,7 +62,7 @@ def _cells(rows, value, spread):
     get = lambda name, default=np.nan: rows[name] if name in rows else default
     low, high = np.array(interval, float).T
     return pd.DataFrame(dict(source="here", line=rows.line + np.where(rows.encoder.isin(CONTROLS), " (control)", ""), column=rows.column, protocol=get("protocol", ""),
-                             mean=get(value), sd=get(spread), low=low, high=high, missing=get("missing"), reason=get("reason"), command=get("command")))
+                             mean=get(value), sd=get(spread), low=low, high=high, missing=get("missing"), reason=get("reason"), command=get("command"), row=rows.index))
 
 # %% ../nbs/61_results.ipynb #result-table
 SCORES = dict(macro_f1="macro-F1", balanced_accuracy="balanced accuracy", auroc="AUROC", ece="expected calibration error")
@@ -67,7 +70,7 @@ SCORES = dict(macro_f1="macro-F1", balanced_accuracy="balanced accuracy", auroc=
 @dataclass
 class ResultTable:
     "Encoders × tasks, to be written in several forms"
-    data:pd.DataFrame # A line for each cell: source, line, column, protocol, mean, sd, low, high, mark, missing, reason
+    data:pd.DataFrame # A line for each cell: source, line, column, protocol, mean, sd, low, high, mark, missing, reason, command; row: the label of its row
     notes:list = field(default_factory=list) # Sentences for below the table
 
     def grid(self,
@@ -104,7 +107,7 @@ class ResultTable:
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder)/f"{name}.md").write_text((f"{title}\n\n" if title else "")+self.markdown()+"\n")
         (Path(folder)/f"{name}.tex").write_text(self.latex())
-        self.data.to_csv(Path(folder)/f"{name}.csv", index=False, float_format="%.4g")
+        self.data.drop(columns="row").to_csv(Path(folder)/f"{name}.csv", index=False, float_format="%.4g")
 
     def _repr_markdown_(self): return self.markdown()
 
@@ -131,8 +134,10 @@ def result_table(
     "Tabulate encoders × tasks, best and second marked, missing cells with their reason"
     rows = pd.DataFrame(rows)
     wanted = sorted(rows.dataset.unique()) if datasets is None else list(datasets)
-    rows = rows[rows.dataset.isin(wanted)].sort_values("dataset", key=lambda s: s.map(wanted.index), kind="stable")
-    parts = [_cells(rows, value, spread), *([_paper_cells(wanted)] if paper and value == "macro_f1" else [])]
+    rows = rows[rows.dataset.isin(wanted)]
+    rows = rows.iloc[np.lexsort((rows.get("split", pd.Series("", rows.index)) != "published", rows.dataset.map(wanted.index)))] # Stable
+    parts = [_cells(rows, value, spread)]
+    if paper and value == "macro_f1": parts.append(_paper_cells(wanted, set(parts[0].column)))
     data = pd.concat([part for part in parts if len(part)], ignore_index=True)
     data["mark"] = pd.concat([mark(cells) for _, cells in data.groupby(["source", "protocol", "column"])])
     notes = [f"{'SIMULATED DATA. ' if is_simulated(rows) else ''}{SCORES.get(value, value)} in percent, mean ± standard deviation over seeds; bold is best and underlined second of a column, among lines of one protocol."]
@@ -141,8 +146,8 @@ def result_table(
 
 # %% ../nbs/61_results.ipynb #look
 COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 5, 9)] # Without grey, which is for controls, and what is pale in print
-KNOWN = ("usrc-jepa", "usfm", "dinov2-small", "urfm", "dinov3", "echocare", "us-jepa", "samus", "litemedsam", "efficientnet-lite0",
-         "ultrasam", "usf-mae", "ijepa", "ultrafedfm", "biomedclip", "mae", "siglip2", "fetalclip", "dinov2")
+KNOWN = ("usrc-jepa", "usfm", "dinov2-small", "urfm", "dinov3", "echocare", "us-jepa", "ultrasam", "litemedsam", "samus",
+         "efficientnet-lite0", "usf-mae", "ijepa", "ultrafedfm", "biomedclip", "mae", "siglip2", "fetalclip", "dinov2")
 MARKERS = "osD^vPX"
 
 def look(
@@ -178,7 +183,7 @@ def finish(
 )->plt.Figure: # The same
     "Add one legend below all panels and a title that says if data are simulated"
     handles = {label: handle for ax in fig.axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 6))
+    fig.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), int(fig.get_figwidth()/1.15)))
     title = ". ".join(part for part in ("SIMULATED DATA" if is_simulated(rows) else "", title) if part)
     if title: fig.suptitle(title, size=8)
     return fig
@@ -252,7 +257,7 @@ def robustness_summary(
 
 # %% ../nbs/61_results.ipynb #dots
 def difference_dots(
-    table:pd.DataFrame, # label, difference, low, high; may have group: a colour and a block each
+    table:pd.DataFrame, # label, difference, low, high; may have group: a block each, grey for chance and control
     title:str="", # Above all
     xlabel:str="difference in macro-F1 (points)", # With the unit
 )->plt.Figure: # To save or to close
@@ -261,11 +266,9 @@ def difference_dots(
     y = -np.arange(len(table)) - .5*np.cumsum(group.ne(group.shift()))
     fig, ax = plt.subplots(figsize=(WIDTH["page"], .55+.2*len(table)+.1*group.nunique()))
     ax.axvline(0, color=".3", lw=.8)
-    for i, name in enumerate(dict.fromkeys(group)):
-        part = (group == name).to_numpy()
-        ax.errorbar(table.difference[part], y[part], xerr=np.abs(table[["low", "high"]].to_numpy()[part].T - table.difference[part].to_numpy()), fmt="o", ms=4, capsize=2, lw=1.2, color=COLOURS[i % 7], label=name)
+    for at, name, row in zip(y, group, table.itertuples()):
+        ax.errorbar(row.difference, at, xerr=[[row.difference-row.low], [row.high-row.difference]], fmt="o", ms=4, capsize=2, lw=1.2, color=".45" if name in ("chance", "control") else COLOURS[0])
     ax.set(yticks=y, yticklabels=table.label, xlabel=xlabel, title=title); ax.grid(axis="x", lw=.3); ax.set_ylim(y.min()-.7, y.max()+.7)
     right = ax.get_yaxis_transform()
     for at, row in zip(y, table.itertuples()): ax.text(1.01, at, f"{row.difference:+.1f}  [{row.low:+.1f}, {row.high:+.1f}]", transform=right, va="center", size=7)
-    if group.nunique() > 1: fig.legend(loc="outside lower center", ncols=4)
     return fig
