@@ -147,13 +147,17 @@ def fit(
     return cv2.resize(image, shape, interpolation=cv2.INTER_AREA), cv2.resize(region.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST_EXACT) > 0
 
 # %% ../nbs/35_building.ipynb #prepare-clip
-def _region_of(clip):
-    "The region of a clip, or None if its frames have several shapes"
+def _few(clip):
+    "Up to twelve frames spread over a clip"
     few = [f for f in clip.read(np.unique(np.linspace(0, clip.count - 1, 12).round().astype(int)).tolist()) if f is not None]
     if not few: raise OSError("no frame in it")
+    return few
+
+def _region_of(few, tags):
+    "The region that some frames share, or None if they have several shapes"
     if len({f.shape[:2] for f in few}) > 1: return None
     if len({f.ndim for f in few}) > 1: few = [f if f.ndim == 3 else np.dstack([f]*3) for f in few]
-    return locate_region(few[0] if len(few) == 1 else np.stack(few), clip.tags)
+    return locate_region(few[0] if len(few) == 1 else np.stack(few), tags)
 
 def prepare_clip(
     clip, # From `open_clips` or `open_pictures`
@@ -161,8 +165,9 @@ def prepare_clip(
     stride:int=1, # Every how many frames
 ): # Yields (number, reason, image, code): a reason, or the prepared image and its region's code
     "Prepare the frames of a clip, with one region"
-    shared, code, numbers = _region_of(clip), None, range(0, 1 << 40, stride)
-    for number, frame in zip(numbers, clip.read(numbers)):
+    few, code, numbers = _few(clip), None, range(0, 1 << 40, stride)
+    shared = _region_of(few, clip.tags)
+    for number, frame in zip(numbers, few if clip.count == 1 else clip.read(numbers)):
         if frame is None: yield number, str(clip.broken[number]), None, None; continue
         together = shared is not None and shared.mask.shape == frame.shape[:2]
         found = shared if together else locate_region(frame)
@@ -189,12 +194,11 @@ def cut(
     most:int, # Frames of a unit, about
 )->list: # Of `Unit`
     "Cut works into units, in order"
-    units, some = [], []
-    for k, work in enumerate(works):
-        some.append(work)
-        if k + 1 == len(works) or sum(w.weight for w in some) + works[k+1].weight > most:
-            units.append(Unit(replace(source, lookup=None), tuple(some))); some = []
-    return units
+    units, some, weight = [], [], 0.
+    for work in works:
+        if some and weight + work.weight > most: units.append(some); some, weight = [], 0.
+        some.append(work); weight += work.weight
+    return [Unit(replace(source, lookup=None), tuple(some)) for some in [*units, some] if some]
 
 def _code(): return [Path(usjepa.__file__).parent/f"{module}.py" for module in ("region", "preprocess", "corpus", "shards", "building")]
 

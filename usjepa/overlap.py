@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from . import building, preprocess, region
@@ -241,11 +242,17 @@ def find_overlap(
 def exclude_overlap(
     corpus, # From `open_corpus`
     overlap:pd.DataFrame, # From `find_overlap`
-    which:str="near", # none, exact: equal pixels only, or near
+    which:str="near", # exact: clips of equal pixels only; near: all; none: forget what was found before
 )->Path: # exclude.parquet of the corpus: the next `build_corpus` leaves these clips out
-    "Write down which clips of a corpus must not be learned from"
+    "Write down which clips of a corpus must not be learned from, beside those that are written there already"
     check_name("exclude_overlap", which, ["none", "exact", "near"])
-    rows = overlap[{"none": overlap.exact < 0, "exact": overlap.exact > 0, "near": overlap.exact >= 0}[which]].drop_duplicates("clip")
-    table = pa.table(dict(clip=pa.array(rows["clip"].astype(np.uint64)), reason=pa.array([f"shown in {t}" for t in rows.task], pa.string())))
-    write_table(table, corpus.folder/"exclude.parquet")
-    return corpus.folder/"exclude.parquet"
+    file, why = corpus.folder/"exclude.parquet", "also in "
+    rows = overlap[overlap.exact > 0] if which == "exact" else overlap[:0] if which == "none" else overlap
+    table = pa.table(dict(clip=pa.array(rows["clip"].astype(np.uint64)), reason=pa.array([why + t for t in rows.task], pa.string())))
+    if file.exists():
+        old = pq.read_table(file)
+        if which == "none" and "reason" in old.column_names: old = old.filter([not (r or "").startswith(why) for r in old["reason"].to_pylist()])
+        table = pa.concat_tables([old, table], promote_options="default")
+    if "patient" not in table.column_names: table = table.group_by(["clip", "reason"]).aggregate([]) # Once each
+    write_table(table, file)
+    return file
