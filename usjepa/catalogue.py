@@ -57,7 +57,7 @@ class Source:
         "Read the ids of a file from its path, or say that it is not one of ours"
         if not _globs(self.include, self.skip).match(path) or (self.lookup is not None and path not in self.lookup): return None
         found = self.lookup[path] if self.lookup is not None else _ids(self.pattern, path)
-        default = path.rpartition("/")[0] if self.reader == "frames" else path.rpartition(".")[0]
+        default = path.rpartition("/")[0] if self.reader == "frames" else str(Path(path).with_suffix(""))
         clip = found.get("clip") or default
         return dict(patient=found.get("patient") or clip, clip=clip, frame=found.get("frame") or "")
 
@@ -81,9 +81,10 @@ def _ids(pattern, path):
     return {k: v for k, v in found.groupdict().items() if v} if found else {}
 
 # %% ../nbs/29_catalogue.ipynb #catalogue
-def catalogue()->pd.DataFrame: # 83 lines: row, dataset, organ, frame_type, frames (the paper's count), host, licence, terms, layout, certainty, overlap, note
+def catalogue()->pd.DataFrame: # 83 lines: row, dataset, organ, frame_type, frames (the paper's count), sequences (videos or volumes as published, where known), host, licence, terms, layout, certainty, overlap, note
     "Read Table 3 of the paper, with what is known about each dataset"
-    return pd.read_csv(repo_root()/"data/catalogue/table3.csv", keep_default_na=False)
+    table = pd.read_csv(repo_root()/"data/catalogue/table3.csv", keep_default_na=False)
+    return table.assign(sequences=pd.to_numeric(table.sequences).astype("Int64"))
 
 # %% ../nbs/29_catalogue.ipynb #record-sources
 def _parts(text):

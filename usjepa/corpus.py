@@ -42,6 +42,7 @@ class Clip:
     key:str = "" # Which clip of the file, where it holds several
     patient:str = "" # Where the file says it
     tags:object = None # pydicom Dataset, for the region
+    broken:dict = None # Number → error, of frames that came as None
     def __iter__(self): return self.read(range(1 << 40)) # To the end, whatever the file had told
 
 # %% ../nbs/30_corpus.ipynb #named
@@ -77,12 +78,18 @@ def _below(wanted, count):
 
 def open_pictures(
     paths:list, # Of picture files: the frames, in order
-)->Clip: # Frames of one recording, or a single picture
+)->Clip: # Frames of one recording, or a single picture; a broken one among several is None, and `broken` says why
     "Open pictures as a clip"
+    broken = {}
     def read(wanted):
         for i in _below(wanted, len(paths)):
-            with _named(paths[i]): yield _read_picture(paths[i])
-    return Clip(len(paths), read)
+            try:
+                with _named(paths[i]): frame = _read_picture(paths[i])
+            except OSError as error:
+                if len(paths) == 1: raise
+                frame, broken[i] = None, error
+            yield frame
+    return Clip(len(paths), read, broken=broken)
 
 # %% ../nbs/30_corpus.ipynb #read-dicom
 def _dicom_frame(pixels, ds):
@@ -210,6 +217,7 @@ class Frames:
     kept:np.ndarray # (n,) int: which of the files they are; unreadable ones are left out
     key:str # Fingerprint of contents, size and preparation
     def __len__(self): return len(self.images)
+    def read(self, i): return self.images[i], self.regions[i]
 
 # %% ../nbs/30_corpus.ipynb #prepare-clip
 def _prepare(paths, size):

@@ -28,8 +28,9 @@ def style()->None: # Changes matplotlib's defaults for this process
         "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
         "image.cmap": "gray", "image.interpolation": "nearest", "figure.figsize": (WIDTH["column"], 2.2), "figure.dpi": 110,
         "figure.constrained_layout.use": True, "savefig.dpi": 200, "legend.frameon": False})
-    if "matplotlib_inline" in sys.modules:
-        sys.modules["matplotlib_inline"].backend_inline.set_matplotlib_formats("jpeg", pil_kwargs=dict(quality=80))
+    if {"ipykernel", "matplotlib_inline"} & set(sys.modules): # In a notebook, though perhaps before its first figure
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+        set_matplotlib_formats("jpeg", pil_kwargs=dict(quality=80))
 
 # %% ../nbs/60_report.ipynb #show-frames
 def show_frames(
