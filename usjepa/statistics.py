@@ -7,6 +7,8 @@ __all__ = ['confusion_counts', 'class_f1', 'macro_f1', 'calibration_error', 'sco
            'average_ranks', 'critical_difference', 'summarise']
 
 # %% ../nbs/52_statistics.ipynb #imports
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, studentized_range
@@ -78,6 +80,16 @@ def _mean_f1(confusion, classes):
     return class_f1(confusion.reshape(*confusion.shape[:-1], classes, classes)).mean((-2, -1))
 
 # %% ../nbs/52_statistics.ipynb #cluster-bootstrap
+@lru_cache(8)
+def _draw_groups(stratum, resamples, seed):
+    "How often each group is drawn (R, G), as often as there are groups in its stratum; encoders on one test set share the draws"
+    stratum, draw = np.frombuffer(stratum, np.int64), rng(seed, "bootstrap")
+    times = np.zeros((resamples, len(stratum)))
+    for k in np.unique(stratum):
+        members = np.flatnonzero(stratum == k)
+        times[:, members] = draw.multinomial(len(members), np.full(len(members), 1/len(members)), resamples)
+    return times
+
 def cluster_bootstrap(
     labels:np.ndarray, # (n,) int
     predictions:np.ndarray, # (S, n) int: of each seed
@@ -88,11 +100,7 @@ def cluster_bootstrap(
 )->np.ndarray: # (R,) macro-F1 in percent, mean over seeds; np.percentile(…, [2.5, 97.5]) is the interval
     "Resample the groups of a test set with replacement, within each class"
     counts, stratum = _group_counts(labels, predictions, groups, classes)
-    draw, times = rng(seed, "bootstrap"), np.zeros((resamples, len(counts)))
-    for k in np.unique(stratum):
-        members = np.flatnonzero(stratum == k)
-        times[:, members] = draw.multinomial(len(members), np.full(len(members), 1/len(members)), resamples)
-    return _mean_f1(np.tensordot(times, counts, 1), classes)
+    return _mean_f1(np.tensordot(_draw_groups(np.int64(stratum).tobytes(), resamples, seed), counts, 1), classes)
 
 # %% ../nbs/52_statistics.ipynb #paired-test
 def paired_test(
