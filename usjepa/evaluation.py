@@ -222,7 +222,7 @@ def evaluate(
     for simulated in (False, True): known |= {_identity(row): row for row in load_rows(experiment, preset, simulated).to_dict("records")}
     work = list(product(listed(tasks, "task"), listed(encoders, "encoder")))
     for name, encoder in tqdm(work, desc="evaluate", unit="encoder", leave=False, delay=2):
-        if name not in loaded: loaded = {k: v for k, v in loaded.items() if isinstance(k, nn.Module)} | {name: _find_bench(name, missing, config.image_size, preset == "smoke")}
+        if name not in loaded: loaded = {name: _find_bench(name, missing, config.image_size, preset == "smoke")} # one task at a time in memory
         (bench, no_data), (model, no_weights) = loaded[name], _find_encoder(encoder, missing)
         for pooling, protocol, split in product(listed(poolings), protocols, splits):
             keys = [dict(dataset=bench.task.name if bench else name, encoder=model.name if model else str(encoder), pooling=model.pooling if model and pooling == "default" else pooling,
