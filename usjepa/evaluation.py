@@ -19,7 +19,7 @@ from .core import ProbeConfig, check_name, data_root, fingerprint, load_rows, re
 from .corpus import load_frames
 from .corruption import CORRUPTIONS
 from .encoders import ENCODERS, load_encoder
-from .probing import PROTOCOLS, CorruptedFrames, extract_features, linear_probes, poolings_of
+from .probing import PROTOCOLS, CorruptedFrames, extract_features, linear_probes
 from .statistics import average_ranks, class_f1, cluster_bootstrap, confusion_counts, holm, paired_test, summarise
 from .ultrabench import TASKS, load_task
 

@@ -7,7 +7,6 @@ __all__ = ['PART', 'crop', 'photometric', 'augment', 'view_numbers', 'KeptTokens
 
 # %% ../nbs/45_views.ipynb #imports
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
