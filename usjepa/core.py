@@ -119,9 +119,9 @@ def fingerprint(
 PRESETS = dict(
     paper = dict(pretrain={}, probe={}),
     tiny = dict(
-        pretrain=dict(teacher="dinov2-small@112", student="tiny", image_size=112, patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3, joint=True,
-                      target_scale=(0.1, 0.2), min_patches=4, views=4, teacher_view="clean", cap=1000,
-                      batch_size=64, steps=8000, log_every=500, lr=1e-3, start_lr=1e-4, final_lr=1e-5),
+        pretrain=dict(teacher="dinov2-small@112", student="half", init="dinov2-small", student_lr=.02, frozen=.1, image_size=112, patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3, joint=True,
+                      target_scale=(0.1, 0.2), min_patches=4, views=4, teacher_view="clean", target_norm="standardise", cap=1000,
+                      batch_size=64, steps=1000, log_every=200, lr=1e-3, start_lr=1e-4, final_lr=1e-5),
         probe={}),
     smoke = dict(
         pretrain=dict(corpus="pocus-sim", teacher="random-vit-tiny", student="tiny", image_size=112, predictor_depth=1, predictor_dim=48, predictor_heads=3,
@@ -155,10 +155,11 @@ class Settings:
 class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
-    corpus:str = "pocus" # Whose frames: the training side of a task of UltraBench or of folder:PATH, or a built corpus, corpus:PATH
+    corpus:str = "pocus" # Whose frames: the training side of a task of UltraBench or of folder:PATH, or a built corpus, corpus:PATH from the root of the checkout
     teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size; ema (I-JEPA) or pixels (SALT's first stage)
     usrc:bool = True # Masks only inside the ultrasound region (USrc-JEPA, section 4.2)
     student:str = "base" # ViT-Base
+    init:str = "random" # Weights of the student at step 0: random (section 4.4), or an encoder whose first blocks it begins with
     image_size:int = 224 # Pixels
     patch_size:int = 16 # Pixels
     predictor_depth:int = 12 # Blocks
@@ -184,6 +185,8 @@ class PretrainConfig(Settings):
     start_lr:float = 5e-6 # Learning rate at the first step
     lr:float = 5e-5 # Peak learning rate, then cosine
     final_lr:float = 5e-7 # Learning rate at the last step
+    student_lr:float = 1. # Share of the learning rate that the student takes; one that begins as another encoder is soon lost at the predictor's rate
+    frozen:float = 0. # Share of the steps in which the student stands still, and only the predictor learns
     start_wd:float = 0.04 # Weight decay at the first step, then cosine
     final_wd:float = 0.4 # Weight decay at the last step
     ema_momentum:tuple = (0.996, 1.0) # Listed in Table 5 although SALT has none: first and last step, for teacher ema

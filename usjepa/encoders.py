@@ -7,8 +7,9 @@ __all__ = ['log', 'IMAGENET', 'CLIP', 'HALF', 'PLAIN', 'GRAY', 'VIT_B', 'ENCODER
            'EncoderSpec', 'read_tokens', 'Pixels', 'resize_images', 'resize_positions', 'Encoder', 'Layout',
            'join_attention', 'translate', 'read_checkpoint', 'unwrap', 'onnx_tensors', 'converted', 'file_sha256',
            'check_tensors', 'build_model', 'load_weights', 'timm_spec', 'random_encoder', 'save_pretrained',
-           'read_config', 'from_pretrained', 'own_encoder', 'export_transformers', 'cached_repo', 'weights_file',
-           'find_weights', 'hub_spec', 'load_encoder', 'list_encoders', 'named_spec', 'pca_tokens']
+           'read_config', 'from_pretrained', 'own_encoder', 'export_transformers', 'copy_blocks', 'cached_repo',
+           'weights_file', 'find_weights', 'hub_spec', 'shipped', 'load_encoder', 'list_encoders', 'named_spec',
+           'pca_tokens']
 
 # %% ../nbs/40_encoders.ipynb #imports
 import hashlib
@@ -34,8 +35,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from .architectures import SAMUS, EchoCare, LiteMedSAM
-from .core import cache_root, check_name, data_root
-from .model import vit
+from .core import cache_root, check_name, data_root, repo_root
+from .model import SIZES, vit
 
 # %% ../nbs/40_encoders.ipynb #log
 log = logging.getLogger("usjepa")
@@ -499,7 +500,7 @@ tags: [ultrasound, self-supervised, jepa]
 # {name}
 A vision transformer ({size}, patch {patch_size}, {image_size}×{image_size} input, no class token) pretrained on ultrasound with usjepa. Input: gray frames in three equal channels, (x/255 - {mean})/{std}. Feature: the mean of the patch tokens.
 
-    model = timm.create_model("vit_{size}_patch16_224", patch_size={patch_size}, img_size={image_size}, class_token=False, global_pool="", num_classes=0)
+    model = timm.create_model("vit_base_patch16_224", embed_dim={width}, depth={depth}, num_heads={heads}, patch_size={patch_size}, img_size={image_size}, class_token=False, global_pool="", num_classes=0)
     model.load_state_dict(safetensors.torch.load_file("model.safetensors"))
 
 Training: {training}
@@ -515,7 +516,8 @@ def save_pretrained(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in unwrap(student.state_dict(), ()).items()}
     save_file(tensors, folder/"model.tmp", metadata=dict(format="pt"))
-    card = CARD.format(name=folder.name, **config["architecture"], mean=config["mean"], std=config["std"], training=json.dumps(config["training"], default=str))
+    width, depth, heads = SIZES[config["architecture"]["size"]]
+    card = CARD.format(name=folder.name, width=width, depth=depth, heads=heads, **config["architecture"], mean=config["mean"], std=config["std"], training=json.dumps(config["training"], default=str))
     for name, content in (("config.json", json.dumps(config, indent=1, default=str)+"\n"), ("README.md", card)): (folder/name).write_text(content)
     os.replace(folder/"model.tmp", folder/"model.safetensors")
     return folder
@@ -579,6 +581,30 @@ def export_transformers(
     save_file(out, Path(folder)/"model.safetensors", metadata=dict(format="pt"))
     return Path(folder)
 
+# %% ../nbs/40_encoders.ipynb #copy-blocks
+def copy_blocks(
+    encoder:Encoder, # A timm ViT at least as deep as the student, of its width, heads and patch
+    student:VisionTransformer, # A `vit`, changed in place
+    mean:float, # Of the student's input
+    std:float, # Of the student's input
+)->None: # Raises ValueError for an encoder of another shape
+    "Let a student begin as the first blocks of an encoder"
+    model, what = encoder.model, f"the first {len(student.blocks)} blocks of {encoder.name} as a student of width {student.embed_dim}"
+    if not isinstance(model, VisionTransformer): raise ValueError(f"{what}: found a {type(model).__name__}, expected a ViT of timm")
+    state, (m, s) = dict(model.state_dict()), (torch.tensor(v)[:, None, None] for v in encoder.spec.norm)
+    patches = state["patch_embed.proj.weight"] # (D, 3, p, p)
+    state["patch_embed.proj.bias"] = state["patch_embed.proj.bias"] + (patches*(mean-m)/s).sum((1, 2, 3))
+    state["patch_embed.proj.weight"] = patches*std/s
+    prefix = state["pos_embed"].shape[1] - model.patch_embed.num_patches
+    state["pos_embed"] = resize_positions(state["pos_embed"], student.patch_embed.grid_size, prefix)[:, prefix:]
+    for i in range(len(model.blocks)):
+        for scale, layer in (("ls1", "attn.proj"), ("ls2", "mlp.fc2")):
+            gamma, name = state.get(f"blocks.{i}.{scale}.gamma", torch.ones(1)), f"blocks.{i}.{layer}"
+            state[f"{name}.weight"], state[f"{name}.bias"] = state[f"{name}.weight"]*gamma[:, None], state[f"{name}.bias"]*gamma
+    wanted = student.state_dict()
+    check_tensors({k: v for k, v in state.items() if k in wanted}, wanted, what)
+    student.load_state_dict({k: state[k] for k in wanted})
+
 # %% ../nbs/40_encoders.ipynb #find-weights
 def cached_repo(repo): # -> Path or None
     "Find a Hugging Face repository in the local cache"
@@ -621,13 +647,18 @@ def hub_spec(name, folder): # hf:<repository> or any name -> EncoderSpec
     norm = tuple(images.get("image_mean", IMAGENET[0])), tuple(images.get("image_std", IMAGENET[1]))
     return EncoderSpec(name, "vit_base_patch16_224", dim, config["patch_size"], 224 if kind == "dinov2" else config["image_size"], ("mean", "cls", "cls+mean") if cls else ("mean",), norm, build=build, layouts=("transformers",), hub=repo, certainty="C")
 
+# %% ../nbs/40_encoders.ipynb #shipped
+def shipped()->dict: # Name to folder
+    "Find the students that lie in this repository"
+    return {f.parent.name: f.parent for f in sorted((repo_root()/"data/weights").glob("*/config.json"))}
+
 # %% ../nbs/40_encoders.ipynb #encoder-behind
 def _find_encoder(name, weights, which):
     "The encoder behind a name or a path"
     if name == "raw-pixels": return Encoder(Pixels(), ENCODERS[name], hashlib.sha256(b"raw-pixels").hexdigest(), "raw-pixels: 32×32 gray pixels, no weights")
     if name.startswith("random-"): return random_encoder(name)
     hub = name.startswith("hf:")
-    path = cached_repo(name[3:]) if hub else Path(weights or name)
+    path = cached_repo(name[3:]) if hub else Path(weights or shipped().get(name, name))
     if path is None: raise FileNotFoundError(f"{name}: not in the local Hugging Face cache; run `hf download {name[3:]}` where there is a network")
     if "/" in str(path) and not path.exists(): raise FileNotFoundError(f"{path}: no such file or folder")
     if read_config(path): return own_encoder(path, name if weights or hub else None)
@@ -651,14 +682,14 @@ def load_encoder(
 
 # %% ../nbs/40_encoders.ipynb #named-spec
 def list_encoders()->list: # Names; any timm name, random-<timm name> and hf:<repository> are valid too
-    "List the registry"
-    return list(ENCODERS)
+    "List our own students and the registry"
+    return [*shipped(), *ENCODERS]
 
 def named_spec(name:str)->EncoderSpec:
     "Look up a name in the registry, then in timm"
     if name not in ENCODERS and timm.is_model(name):
         with torch.device("meta"): return timm_spec(name, name, timm.create_model(name, num_classes=0))
-    return ENCODERS[check_name("encoder", name, ENCODERS)]
+    return ENCODERS[check_name("encoder", name, list_encoders())]
 
 # %% ../nbs/40_encoders.ipynb #pca-tokens
 def pca_tokens(

@@ -142,10 +142,10 @@ def transform(
     return _Unpack.apply(x, *out)
 
 # %% ../nbs/21_model.ipynb #vit
-SIZES = dict(tiny=(192, 12, 3), small=(384, 12, 6), base=(768, 12, 12), large=(1024, 24, 16), huge=(1280, 32, 16)) # Width, depth, heads
+SIZES = dict(tiny=(192, 12, 3), half=(384, 6, 6), small=(384, 12, 6), base=(768, 12, 12), large=(1024, 24, 16), huge=(1280, 32, 16)) # Width, depth, heads
 
 def vit(
-    size:str="base", # tiny, small, base, large, huge
+    size:str="base", # tiny, half (of small's blocks), small, base, large, huge
     image_size:int=224, # Pixels
     patch_size:int=16, # Pixels
 )->VisionTransformer: # Takes (B, 3, H, W), gives (B, N, D) normalised patch tokens

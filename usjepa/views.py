@@ -68,7 +68,7 @@ def view_numbers(
     numbers, view = uniforms(12, positions, config.seed, "augment"), np.zeros(len(positions), int)
     if config.views:
         view = (config.views*uniforms(1, positions, config.seed, "view")[:, 0]).astype(int)
-        numbers[:, :5] = uniforms(5, np.asarray(index)*config.views + view, config.seed, "fixed view")
+        numbers[:, :5] = uniforms(5, np.asarray(index)*config.views + view, 0, "fixed view")
     return numbers, view
 
 # %% ../nbs/45_views.ipynb #kept-tokens
