@@ -650,6 +650,7 @@ d = { 'settings': { 'branch': 'main',
                               'usjepa.views.KeptTokens.__init__': ('views.html#kepttokens.__init__', 'usjepa/views.py'),
                               'usjepa.views.augment': ('views.html#augment', 'usjepa/views.py'),
                               'usjepa.views.crop': ('views.html#crop', 'usjepa/views.py'),
+                              'usjepa.views.fixed_view': ('views.html#fixed_view', 'usjepa/views.py'),
                               'usjepa.views.keep_tokens': ('views.html#keep_tokens', 'usjepa/views.py'),
                               'usjepa.views.photometric': ('views.html#photometric', 'usjepa/views.py'),
                               'usjepa.views.view_numbers': ('views.html#view_numbers', 'usjepa/views.py')}}}

@@ -41,7 +41,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .core import PretrainConfig, check_name, fingerprint, repo_root, rng, uniforms
+from .core import PretrainConfig, check_name, fingerprint, repo_root, rng
 from .corpus import load_frames
 from .encoders import copy_blocks, load_encoder, save_pretrained
 from .loss import DISTANCES, TARGET_NORMS
@@ -50,7 +50,7 @@ from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, vit
 from .sampling import BalancedSampler
 from .shards import open_corpus
 from .ultrabench import load_task
-from .views import KeptTokens, augment, crop, keep_tokens, view_numbers
+from .views import KeptTokens, augment, crop, fixed_view, keep_tokens, view_numbers
 
 # %% ../nbs/50_training.ipynb #log
 log = logging.getLogger("usjepa")
@@ -260,7 +260,7 @@ def keep_views(
 )->KeptTokens: # View k of frame i is number i·views + k
     "Ask the teacher about the fixed views of all frames, once"
     def view(i):
-        return crop(*corpus.read(i//config.views), uniforms(5, [i], 0, "fixed view")[0], config.crop_scale, config.image_size)[0]
+        return crop(*corpus.read(i//config.views), fixed_view([i])[0], config.crop_scale, config.image_size)[0]
     @torch.no_grad()
     def teach(images):
         with engine.autocast(): return jepa.teach(images.to(engine.device))
