@@ -587,23 +587,27 @@ def copy_blocks(
     student:VisionTransformer, # A `vit`, changed in place
     mean:float, # Of the student's input
     std:float, # Of the student's input
-)->None: # Raises ValueError for an encoder of another shape
+)->None: # Raises ValueError for an encoder of another shape, or with tensors that a student has no place for
     "Let a student begin as the first blocks of an encoder"
-    model, what = encoder.model, f"the first {len(student.blocks)} blocks of {encoder.name} as a student of width {student.embed_dim}"
+    model, depth = encoder.model, len(student.blocks)
+    what = f"the first {depth} blocks of {encoder.name} as a student of width {student.embed_dim}"
     if not isinstance(model, VisionTransformer): raise ValueError(f"{what}: found a {type(model).__name__}, expected a ViT of timm")
-    state, (m, s) = dict(model.state_dict()), (torch.tensor(v)[:, None, None] for v in encoder.spec.norm)
+    m, s = (torch.tensor(v)[:, None, None] for v in encoder.spec.norm)
+    heads = [net.blocks[0].attn.num_heads for net in (model, student)]
+    if heads[0] != heads[1]: raise ValueError(f"{what}: found {heads[0]} attention heads, expected {heads[1]}")
+    later = tuple(f"blocks.{i}." for i in range(depth, len(model.blocks)))
+    state = {k: v for k, v in model.state_dict().items() if k not in ("cls_token", "reg_token") and not k.startswith(later)}
     patches = state["patch_embed.proj.weight"] # (D, 3, p, p)
-    state["patch_embed.proj.bias"] = state["patch_embed.proj.bias"] + (patches*(mean-m)/s).sum((1, 2, 3))
+    state["patch_embed.proj.bias"] = state.get("patch_embed.proj.bias", 0) + (patches*(mean-m)/s).sum((1, 2, 3))
     state["patch_embed.proj.weight"] = patches*std/s
     prefix = state["pos_embed"].shape[1] - model.patch_embed.num_patches
     state["pos_embed"] = resize_positions(state["pos_embed"], student.patch_embed.grid_size, prefix)[:, prefix:]
-    for i in range(len(model.blocks)):
+    for i in range(min(depth, len(model.blocks))):
         for scale, layer in (("ls1", "attn.proj"), ("ls2", "mlp.fc2")):
-            gamma, name = state.get(f"blocks.{i}.{scale}.gamma", torch.ones(1)), f"blocks.{i}.{layer}"
+            gamma, name = state.pop(f"blocks.{i}.{scale}.gamma", torch.ones(1)), f"blocks.{i}.{layer}"
             state[f"{name}.weight"], state[f"{name}.bias"] = state[f"{name}.weight"]*gamma[:, None], state[f"{name}.bias"]*gamma
-    wanted = student.state_dict()
-    check_tensors({k: v for k, v in state.items() if k in wanted}, wanted, what)
-    student.load_state_dict({k: state[k] for k in wanted})
+    check_tensors(state, student.state_dict(), what)
+    student.load_state_dict(state)
 
 # %% ../nbs/40_encoders.ipynb #find-weights
 def cached_repo(repo): # -> Path or None
