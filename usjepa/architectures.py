@@ -206,5 +206,7 @@ class LiteMedSAM(nn.Module):
         self.trunk.head = nn.Identity()
 
     def forward_features(self, x): # (B, 3, H, W)
-        last = self.trunk.forward_features(x)
-        return dict(patch=map_tokens(last), cls=None, grid=tuple(last.shape[2:]), last=map_tokens(last), neck=map_tokens(self.neck(last)))
+        parts = x.split(1) if x.device.type == "cpu" else [x]
+        last = torch.cat([self.trunk.forward_features(part) for part in parts])
+        neck = torch.cat([self.neck(part) for part in last.split(len(parts[0]))])
+        return dict(patch=map_tokens(last), cls=None, grid=tuple(last.shape[2:]), last=map_tokens(last), neck=map_tokens(neck))
