@@ -119,7 +119,7 @@ def fingerprint(
 PRESETS = dict(
     paper = dict(pretrain={}, probe={}),
     tiny = dict(
-        pretrain=dict(teacher="dinov2-small@112", student="half", init="dinov2-small", student_lr=.02, frozen=.1, image_size=112, patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3, joint=True,
+        pretrain=dict(teacher="init", student="half", init="dinov2-small", student_lr=.02, frozen=.1, image_size=112, patch_size=14, predictor_depth=4, predictor_dim=192, predictor_heads=3, joint=True,
                       target_scale=(0.1, 0.2), min_patches=4, views=4, teacher_view="clean", target_norm="standardise", cap=1000,
                       batch_size=64, steps=1000, log_every=200, lr=1e-3, start_lr=1e-4, final_lr=1e-5),
         probe={}),
@@ -156,7 +156,7 @@ class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
     corpus:str = "pocus" # Whose frames: the training side of a task of UltraBench or of folder:PATH, or a built corpus, corpus:PATH from the root of the checkout
-    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size; ema (I-JEPA) or pixels (SALT's first stage)
+    teacher:str = "urfm" # Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size, or the folder of a run, from the root of the checkout; init (the student as it begins, frozen), ema (I-JEPA), pixels (SALT's first stage)
     usrc:bool = True # Masks only inside the ultrasound region (USrc-JEPA, section 4.2)
     student:str = "base" # ViT-Base
     init:str = "random" # Weights of the student at step 0: random (section 4.4), or an encoder whose first blocks it begins with

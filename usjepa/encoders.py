@@ -7,9 +7,9 @@ __all__ = ['log', 'IMAGENET', 'CLIP', 'HALF', 'PLAIN', 'GRAY', 'VIT_B', 'ENCODER
            'EncoderSpec', 'read_tokens', 'Pixels', 'resize_images', 'resize_positions', 'Encoder', 'Layout',
            'join_attention', 'translate', 'read_checkpoint', 'unwrap', 'onnx_tensors', 'converted', 'file_sha256',
            'check_tensors', 'build_model', 'load_weights', 'timm_spec', 'random_encoder', 'save_pretrained',
-           'read_config', 'from_pretrained', 'own_encoder', 'export_transformers', 'copy_blocks', 'cached_repo',
-           'weights_file', 'find_weights', 'hub_spec', 'shipped', 'load_encoder', 'list_encoders', 'named_spec',
-           'pca_tokens']
+           'read_config', 'from_pretrained', 'student_encoder', 'own_encoder', 'export_transformers', 'copy_blocks',
+           'cached_repo', 'weights_file', 'find_weights', 'hub_spec', 'shipped', 'load_encoder', 'list_encoders',
+           'named_spec', 'pca_tokens']
 
 # %% ../nbs/40_encoders.ipynb #imports
 import hashlib
@@ -488,9 +488,8 @@ def random_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(full.encode()))
         model = timm.create_model(full, num_classes=0)
-    h = hashlib.sha256()
-    for k, v in model.state_dict().items(): h.update(k.encode()); h.update(v.contiguous().numpy().data)
-    return Encoder(model, timm_spec(name, full, model), h.hexdigest(), f"{name}: untrained, weights {h.hexdigest()}")
+    sha = hashlib.sha256(f"{full}, untrained".encode()).hexdigest() # Of the recipe: processors differ in the last bit of a draw
+    return Encoder(model, timm_spec(name, full, model), sha, f"{name}: untrained, recipe {sha}")
 
 # %% ../nbs/40_encoders.ipynb #save-pretrained
 CARD = """---
@@ -510,6 +509,7 @@ def save_pretrained(
     student:nn.Module, # A `vit`
     folder:Path,
     config:dict, # architecture (size, image_size, patch_size), mean, std, training
+    card:str=None, # README.md; None: what `config` says
 )->Path: # The folder, with model.safetensors, config.json, README.md
     "Save a student for `from_pretrained`, `load_encoder` and timm; a killed run leaves the old file whole"
     folder, config = Path(folder), dict(mean=0.25, std=0.25, training={}) | dict(config) | dict(format="usjepa")
@@ -517,7 +517,7 @@ def save_pretrained(
     tensors = {k: v.detach().cpu().contiguous() for k, v in unwrap(student.state_dict(), ()).items()}
     save_file(tensors, folder/"model.tmp", metadata=dict(format="pt"))
     width, depth, heads = SIZES[config["architecture"]["size"]]
-    card = CARD.format(name=folder.name, width=width, depth=depth, heads=heads, **config["architecture"], mean=config["mean"], std=config["std"], training=json.dumps(config["training"], default=str))
+    card = card or CARD.format(name=folder.name, width=width, depth=depth, heads=heads, **config["architecture"], mean=config["mean"], std=config["std"], training=json.dumps(config["training"], default=str))
     for name, content in (("config.json", json.dumps(config, indent=1, default=str)+"\n"), ("README.md", card)): (folder/name).write_text(content)
     os.replace(folder/"model.tmp", folder/"model.safetensors")
     return folder
@@ -544,14 +544,23 @@ def from_pretrained(
     return student
 
 # %% ../nbs/40_encoders.ipynb #own-encoder
+def student_encoder(
+    student:nn.Module, # A `vit`
+    config:dict, # architecture (size, image_size, patch_size), mean, std
+    name:str, # Of the encoder
+    sha256:str=None, # Of its file; None: of its tensors
+    file:str="memory", # Name of its file
+)->Encoder: # Frozen, on the mean of the patch tokens
+    "Make an encoder of a student"
+    if sha256 is None: sha256 = hashlib.sha256(b"".join(k.encode()+v.cpu().contiguous().numpy().tobytes() for k, v in student.state_dict().items())).hexdigest()
+    a = config["architecture"]
+    spec = EncoderSpec(name, f"vit {a['size']}", student.embed_dim, a["patch_size"], a["image_size"], ("mean",), ((config["mean"],)*3, (config["std"],)*3), "bilinear", file=file, source="pretraining", certainty="C", citation="this project")
+    return Encoder(student, spec, sha256, f"{name}: {file}, sha256 {sha256}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
+
 def own_encoder(path, name=None): # -> Encoder
     "Load a checkpoint that pretraining wrote as a frozen encoder"
-    student, config = from_pretrained(path), read_config(path)
     file = path/"model.safetensors" if path.is_dir() else path
-    a, name = config["architecture"], name or file.resolve().parent.name
-    spec = EncoderSpec(name, f"vit {a['size']}", student.embed_dim, a["patch_size"], a["image_size"], ("mean",), ((config["mean"],)*3, (config["std"],)*3), "bilinear", file=file.name, source="pretraining", certainty="C", citation="this project")
-    sha = file_sha256(file)
-    return Encoder(student, spec, sha, f"{name}: {file.name}, sha256 {sha}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
+    return student_encoder(from_pretrained(path), read_config(path), name or file.resolve().parent.name, file_sha256(file), file.name)
 
 # %% ../nbs/40_encoders.ipynb #export-transformers
 _TO_IJEPA = (

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['log', 'MEAN', 'STD', 'SAMPLE', 'cosine', 'schedule', 'student_share', 'plan', 'param_groups', 'make_order',
-           'hold_out', 'Corpus', 'load_corpus', 'Steps', 'make_sampler', 'stack', 'collate', 'parts', 'make_teacher',
-           'build_jepa', 'keep_views', 'plain', 'sample', 'target_statistics', 'rankme', 'knn_score', 'pooled',
-           'validate', 'writing', 'save_checkpoint', 'load_checkpoint', 'Job', 'check_settings', 'start_engine',
-           'set_up', 'identity', 'run_folder', 'networks', 'settings_of', 'save', 'restore', 'begin', 'check_finite',
-           'train_step', 'log_entry', 'save_student', 'Run', 'Interrupt', 'pretrain', 'main']
+           'hold_out', 'Corpus', 'load_corpus', 'Steps', 'make_sampler', 'stack', 'collate', 'parts', 'student_config',
+           'make_teacher', 'build_jepa', 'keep_views', 'plain', 'sample', 'target_statistics', 'rankme', 'knn_score',
+           'pooled', 'validate', 'writing', 'save_checkpoint', 'load_checkpoint', 'Job', 'check_settings',
+           'start_engine', 'set_up', 'identity', 'run_folder', 'networks', 'settings_of', 'save', 'restore', 'begin',
+           'check_finite', 'train_step', 'log_entry', 'save_student', 'Run', 'Interrupt', 'pretrain', 'main']
 
 # %% ../nbs/50_training.ipynb #imports
 import argparse
@@ -43,7 +43,7 @@ from tqdm.auto import tqdm
 
 from .core import PretrainConfig, check_name, fingerprint, repo_root, rng
 from .corpus import load_frames
-from .encoders import copy_blocks, load_encoder, save_pretrained
+from .encoders import copy_blocks, load_encoder, save_pretrained, student_encoder
 from .loss import DISTANCES, TARGET_NORMS
 from .masking import Masks, MaskSampler, valid_patches
 from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, vit
@@ -225,16 +225,22 @@ def parts(
 # %% ../nbs/50_training.ipynb #build
 MEAN, STD = .25, .25 # Of the student's input
 
+def student_config(config:PretrainConfig)->dict: # For `save_pretrained`
+    "Say what the student of a run is"
+    return dict(architecture=dict(size=config.student, image_size=config.image_size, patch_size=config.patch_size), mean=MEAN, std=STD)
+
 def make_teacher(
     config:PretrainConfig, # Names it
-    student:nn.Module, # Its twin, for `ema`
+    student:nn.Module, # Its twin, for `ema` and `init`
     weights=None, # File of its weights, where it needs one
 )->nn.Module: # Gives patch tokens
-    "Make the teacher: a frozen encoder, `ema` (I-JEPA) or `pixels` (SALT's first stage)"
+    "Make the teacher: a frozen encoder, the student as it begins (`init`), `ema` (I-JEPA) or `pixels` (SALT's first stage)"
     if config.teacher == "ema": return copy.deepcopy(student)
     if config.teacher == "pixels": return PatchPixels(config.patch_size)
+    if config.teacher == "init": return student_encoder(copy.deepcopy(student), student_config(config), "init")
     name, _, size = config.teacher.partition("@")
-    return load_encoder(name, weights, int(size) if size else None)
+    folder = repo_root()/name
+    return load_encoder(folder if folder.is_dir() else name, weights, int(size) if size else None)
 
 def build_jepa(
     config:PretrainConfig, # Sizes, first weights, teacher, target norm, loss
@@ -584,9 +590,8 @@ def save_student(
 )->None: # Writes model.safetensors, config.json and README.md
     "Write the student for `load_encoder`"
     c, last = job.config, job.state["history"][-1]
-    architecture = dict(size=c.student, image_size=c.image_size, patch_size=c.patch_size)
     training = dict(dataclasses.asdict(c), step=last["step"], val_loss=last["val_loss"], frames=len(job.corpus), data=job.corpus.key, simulated=job.corpus.simulated)
-    with writing(job.folder): save_pretrained(job.jepa.student, job.folder, dict(format="usjepa", architecture=architecture, mean=MEAN, std=STD, training=training))
+    with writing(job.folder): save_pretrained(job.jepa.student, job.folder, dict(student_config(c), training=training))
 
 # %% ../nbs/50_training.ipynb #run
 @dataclass
