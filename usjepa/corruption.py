@@ -8,7 +8,6 @@ __all__ = ['ALPHA', 'CORRUPTIONS', 'blur', 'contrast', 'correlated_noise', 'corr
 # %% ../nbs/12_corruption.ipynb #imports
 import cv2
 import numpy as np
-import torch
 
 from .core import check_name, rng
 
@@ -53,9 +52,13 @@ def correlated_noise(
     return noise/np.float32((one**2).sum()) if renormalise else noise
 
 # %% ../nbs/12_corruption.ipynb #as-frames
+def _as_numpy(array):
+    "Read an array, or a tensor; torch itself takes longer to import than a frame to corrupt"
+    return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
+
 def _as_frames(image):
     "View an image or a batch as (B,H,W) numpy; refuse what is not gray in [0,1] or uint8"
-    array = image.detach().cpu().numpy() if torch.is_tensor(image) else np.asarray(image)
+    array = _as_numpy(image)
     if not (array.ndim in (2, 3) or array.ndim == 4 and array.shape[1] == 1) or array.ndim == 3 and array.shape[-1] in (3, 4):
         raise ValueError(f"found an image of shape {array.shape}, expected gray frames: (H,W), (B,H,W) or (B,1,H,W)")
     if array.dtype != np.uint8 and not (np.issubdtype(array.dtype, np.floating) and (array.size == 0 or array.min() >= 0 and array.max() <= 1)):
@@ -66,7 +69,7 @@ def _as_frames(image):
 def _as_regions(region, frames):
     "Give every frame its region, (B,H,W) bool; None is the whole frame"
     if region is None: return np.ones(frames.shape, bool)
-    array = (region.detach().cpu().numpy() if torch.is_tensor(region) else np.asarray(region)) > 0
+    array = _as_numpy(region) > 0
     if array.shape[-2:] != frames.shape[1:] or array.size not in (frames[:1].size, frames.size):
         raise ValueError(f"found a region of shape {array.shape}, expected one that fits frames of shape {frames.shape}")
     return np.broadcast_to(array.reshape(-1, *array.shape[-2:]), frames.shape)
@@ -108,4 +111,4 @@ def corrupt(
         speckle = dict(kernel=kernel, grain=grain, renormalise=renormalise)
         for i, frame in enumerate(frames): out[i] = _corrupt_frame(frame, name, severity, regions[i], seeds[i], scope, **speckle)
     out = out.reshape(tuple(image.shape))
-    return torch.from_numpy(out).to(image.device) if torch.is_tensor(image) else out
+    return image.new_tensor(out) if hasattr(image, "new_tensor") else out

@@ -8,18 +8,18 @@ __all__ = ['GROUPS', 'SPLITS', 'QUESTION', 'Bench', 'prepare_task', 'predict', '
 
 # %% ../nbs/53_evaluation.ipynb #imports
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from torch import nn
 from tqdm.auto import tqdm
 
-from .core import ProbeConfig, check_name, data_root, fingerprint, load_rows, resolve_preset, save_row
+from .core import PROTOCOLS, ProbeConfig, check_name, data_root, fingerprint, load_rows, resolve_preset, save_row
 from .corpus import load_frames
 from .corruption import CORRUPTIONS
-from .encoders import ENCODERS, load_encoder
-from .probing import PROTOCOLS, CorruptedFrames, extract_features, linear_probes
+from .registry import ENCODERS, identify
 from .statistics import average_ranks, class_f1, cluster_bootstrap, confusion_counts, holm, paired_test, summarise
 from .ultrabench import TASKS, load_task
 
@@ -78,13 +78,14 @@ def prepare_task(
 # %% ../nbs/53_evaluation.ipynb #predict
 def _all_features(bench, encoder, pooling, corruption, severity, sides):
     "Features (n, D) of all frames; zeros on sides that are not asked for"
+    from usjepa.probing import CorruptedFrames, extract_features
     seen = {side: CorruptedFrames(f, corruption, severity) if severity else f for side, f in bench.frames.items()}
     parts = {side: extract_features(encoder, seen[side], pooling) for side in sides}
     return np.concatenate([parts[side] if side in parts else np.zeros((len(f), next(iter(parts.values())).shape[1]), np.float32) for side, f in bench.frames.items()])
 
 def predict(
     bench:Bench, # From `prepare_task`
-    encoder:nn.Module, # From `load_encoder`
+    encoder, # From `load_encoder`
     pooling:str, # One of `poolings_of(encoder)`
     protocol:str="table6", # One of PROTOCOLS
     split:str="published", # As in `Bench.deals`
@@ -93,6 +94,7 @@ def predict(
     config:ProbeConfig=ProbeConfig(), # Table 6
 )->tuple: # Test rows (m,), their fold (m,), and {(fraction, corruption, severity): class probabilities (S, m, K)}
     "Train probes on clean frames and apply them to clean or corrupted test frames"
+    from usjepa.probing import linear_probes
     deals, classes = bench.deals(split), len(bench.task.classes)
     tested, x = np.concatenate([deal["test"] for deal in deals]), _all_features(bench, encoder, pooling, "clean", 0, bench.frames)
     sides = ["test"] if split == "published" else bench.frames
@@ -163,10 +165,21 @@ def _find_bench(name, missing, size, few):
         if missing == "simulate" and name in TASKS: return prepare_task(f"{name}-sim", size, few), ""
         return None, _portable(error)
 
+class _Candidate:
+    "An encoder that may be asked: loaded where a row is missing, or where its name does not say which weights it means"
+    def __init__(self, encoder): # A name, a path, or an Encoder
+        self.asked, known = encoder, None
+        if isinstance(encoder, (str, Path)): known = identify(str(encoder))
+        self.name, self.sha256, self.pooling = known or (self.model.name, self.model.sha256, self.model.pooling)
+
+    @cached_property
+    def model(self):
+        from usjepa.encoders import load_encoder
+        return load_encoder(self.asked) if isinstance(self.asked, (str, Path)) else self.asked
+
 def _find_encoder(encoder, missing):
     "An encoder, or why there is none"
-    if isinstance(encoder, nn.Module): return encoder, ""
-    try: return load_encoder(encoder), ""
+    try: return _Candidate(encoder), ""
     except FileNotFoundError as error:
         if missing == "error": raise
         return None, _portable(error)
@@ -186,13 +199,13 @@ def _fill(bench, encoder, keys, config, preset, known, experiment):
     todo = [key for i, key in enumerate(keys) if found[i] is None]
     if todo:
         fractions, views = ([*dict.fromkeys(v)] for v in ((k["fraction"] for k in todo), ((k["corruption"], k["severity"]) for k in todo)))
-        try: tested, fold, said = predict(bench, encoder, base["pooling"], base["protocol"], base["split"], fractions, views, config)
+        try: tested, fold, said = predict(bench, encoder.model, base["pooling"], base["protocol"], base["split"], fractions, views, config)
         except ValueError as error:
             if base["split"] == "published" or "group" not in str(error): raise
             return [dict(key, simulated=bench.task.simulated, missing="no patients", reason=str(error)) for key in keys]
         for i, key in enumerate(keys):
             if found[i] is not None: continue
-            row = dict(key, **_score(bench, tested, fold, said[key["fraction"], key["corruption"], key["severity"]]), classes=bench.task.classes, dim=encoder.dim, weights=encoder.sha256,
+            row = dict(key, **_score(bench, tested, fold, said[key["fraction"], key["corruption"], key["severity"]]), classes=bench.task.classes, dim=encoder.model.dim, weights=encoder.sha256,
                        data=bench.data, simulated=bench.task.simulated, licence=bench.task.licence, command=_command(key))
             save_row(experiment, row, settings(key))
             found[i] = known[_identity(dict(key, settings=settings(key)))] = row
@@ -223,11 +236,11 @@ def evaluate(
     work = list(product(listed(tasks, "task"), listed(encoders, "encoder")))
     for name, encoder in tqdm(work, desc="evaluate", unit="encoder", leave=False, delay=2):
         if name not in loaded: loaded = {name: _find_bench(name, missing, config.image_size, preset == "smoke")} # one task at a time in memory
-        (bench, no_data), (model, no_weights) = loaded[name], _find_encoder(encoder, missing)
+        (bench, no_data), (found, no_weights) = loaded[name], _find_encoder(encoder, missing)
         for pooling, protocol, split in product(listed(poolings), protocols, splits):
-            keys = [dict(dataset=bench.task.name if bench else name, encoder=model.name if model else str(encoder), pooling=model.pooling if model and pooling == "default" else pooling,
+            keys = [dict(dataset=bench.task.name if bench else name, encoder=found.name if found else str(encoder), pooling=found.pooling if found and pooling == "default" else pooling,
                          protocol=protocol, split=split, fraction=f, corruption=c, severity=s, preset=preset) for f, c, s in questions]
-            if bench and model: out += _fill(bench, model, keys, config, preset, known, experiment)
+            if bench and found: out += _fill(bench, found, keys, config, preset, known, experiment)
             else: out += [dict(key, simulated=name.endswith("-sim"), missing="no data" if not bench else "no weights", reason=no_data or no_weights) for key in keys]
     return pd.DataFrame(out).drop_duplicates(["dataset", "encoder", "pooling", "protocol", "split", "fraction", "corruption", "severity"], ignore_index=True)
 
