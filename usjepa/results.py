@@ -157,7 +157,7 @@ def look(
     "Give an encoder the same colour and marker in every figure"
     if encoder in CONTROLS: return dict(color=".45", marker="x+"[CONTROLS.index(encoder)], linestyle=("--", ":")[CONTROLS.index(encoder)])
     n = KNOWN.index(encoder) if encoder in KNOWN else zlib.crc32(encoder.encode())
-    return dict(color=COLOURS[n % 7], marker=MARKERS[n//7 % 7], linestyle="-")
+    return dict(color=COLOURS[n % 7], marker=MARKERS[(n + n//7) % 7], linestyle="-")
 
 # %% ../nbs/61_results.ipynb #draw-lines
 def draw_lines(
