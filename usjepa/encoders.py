@@ -343,6 +343,7 @@ def build_model(
 )->nn.Module: # Not initialised
     "Build an encoder's architecture for a file to fill"
     build = dict(spec.build)
+    if "norm_eps" in build: build["norm_layer"] = partial(nn.LayerNorm, eps=build.pop("norm_eps"))
     if "class_token" in build: build["class_token"] = any("cls_token" in n for n in names) # nobody has seen US-JEPA's file
     if "use_shared_rel_pos_bias" in build and any(re.search(r"\.0\..*relative_position_bias_table", n) for n in names): # USFM's fine-tuning code saves a table per block
         build.update(use_rel_pos_bias=True, use_shared_rel_pos_bias=False)
@@ -524,7 +525,7 @@ def hub_spec(name, folder): # hf:<repository> or any name -> EncoderSpec
     kind = check_name("model_type of a transformers repository", config.get("model_type"), ("ijepa", "dinov2", "vit", "vit_mae"))
     dim, cls = config["hidden_size"], kind != "ijepa"
     build = dict(img_size=config["image_size"], patch_size=config["patch_size"], embed_dim=dim, depth=config["num_hidden_layers"], num_heads=config["num_attention_heads"], mlp_ratio=config.get("intermediate_size", 4*dim)/dim,
-        global_pool="", init_values=1e-5 if kind == "dinov2" else None, norm_layer=partial(nn.LayerNorm, eps=config.get("layer_norm_eps", 1e-6)), **({} if cls else dict(class_token=False)))
+        global_pool="", init_values=1e-5 if kind == "dinov2" else None, norm_eps=config.get("layer_norm_eps", 1e-6), **({} if cls else dict(class_token=False)))
     images = json.loads(f.read_text()) if (f := folder/"preprocessor_config.json").exists() and not repo.startswith("facebook/ijepa") else {} # its preprocessor says 0.5, its training ImageNet
     norm = tuple(images.get("image_mean", IMAGENET[0])), tuple(images.get("image_std", IMAGENET[1]))
     return EncoderSpec(name, "vit_base_patch16_224", dim, config["patch_size"], 224 if kind == "dinov2" else config["image_size"], ("mean", "cls", "cls+mean") if cls else ("mean",), norm, build=build, layouts=("transformers",), hub=repo, certainty="C")

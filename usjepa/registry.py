@@ -36,7 +36,7 @@ class EncoderSpec:
     resize:str = "bicubic" # bicubic, bilinear, nearest, area, or pad: long side to the size, the rest 0
     channels:int = 3 # Of the input
     tokens:str = "patch" # What are its patch tokens: patch, last (before the final norm or neck), neck
-    build:dict = field(default_factory=dict) # Arguments of the architecture
+    build:dict = field(default_factory=dict) # Arguments of the architecture; norm_eps is that of its LayerNorm
     layouts:tuple = ("timm",) # How its files may name their tensors: `LAYOUTS`
     containers:tuple = ("state_dict", "model") # Where the tensors are in a file: the first of these, again and again
     file:str = "" # Published file name, or path in a Python package
@@ -58,7 +58,7 @@ _ROWS = [
         file="IN1K-vit.h.14-300e.pth.tar", hub="facebook/ijepa_vith14_1k", source="dl.fbaipublicfiles.com/ijepa",
         licence="CC-BY-NC-4.0", certainty="C", citation="Assran et al. 2023, arXiv:2301.08243"),
     EncoderSpec("ultrasam", "samvit_base_patch16", 768, 16, 1024, ("mean_preneck", "mean_neck"), resize="pad", tokens="last",
-        build=dict(norm_layer=None), layouts=("mmpretrain", "sam"), file="UltraSam.pth",
+        build=dict(norm_eps=1e-6), layouts=("mmpretrain", "sam"), file="UltraSam.pth",
         source="s3.unistra.fr/camma_public/github/ultrasam", licence="CC-BY-NC-SA-4.0", certainty="C", citation="Meyer et al. 2025, arXiv:2411.16222"),
     EncoderSpec("samus", "SAMUS", 256, 8, 256, ("mean_neck", "mean_preneck"), PLAIN, "bilinear", tokens="neck", layouts=("sam",),
         file="SAMUS.pth", source="github.com/xianlin7/SAMUS", licence="MIT", certainty="C", citation="Lin et al. 2024, arXiv:2309.06824"),
