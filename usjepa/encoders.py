@@ -10,7 +10,6 @@ __all__ = ['log', 'POOLINGS', 'LAYOUTS', 'OWN', 'CARD', 'read_tokens', 'Pixels',
            'load_encoder', 'named_spec', 'pca_tokens']
 
 # %% ../nbs/40_encoders.ipynb #imports
-import hashlib
 import json
 import logging
 import os
@@ -31,7 +30,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from .architectures import SAMUS, EchoCare, LiteMedSAM
-from .core import cache_root, check_name
+from .core import cache_root, check_name, fingerprint
 from .model import SIZES, vit
 from .registry import ENCODERS, IMAGENET, PIXELS_SHA256, EncoderSpec, cached_repo, file_sha256, find_weights, list_encoders, read_config, shipped, untrained_name, untrained_sha256, weights_file
 
@@ -446,7 +445,7 @@ def student_encoder(
     file:str="memory", # Name of its file
 )->Encoder: # Frozen, on the mean of the patch tokens
     "Make an encoder of a student"
-    if sha256 is None: sha256 = hashlib.sha256(b"".join(k.encode()+v.cpu().contiguous().numpy().tobytes() for k, v in student.state_dict().items())).hexdigest()
+    sha256 = sha256 or fingerprint(*(part for k, v in student.state_dict().items() for part in (k, v.cpu().numpy())))
     a = config["architecture"]
     spec = EncoderSpec(name, f"vit {a['size']}", student.embed_dim, a["patch_size"], a["image_size"], ("mean",), ((config["mean"],)*3, (config["std"],)*3), "bilinear", file=file, source="pretraining", certainty="C", citation="this project")
     return Encoder(student, spec, sha256, f"{name}: {file}, sha256 {sha256}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")

@@ -168,14 +168,14 @@ def _find_bench(name, missing, size, few):
 class _Candidate:
     "An encoder that may be asked: loaded where a row is missing, or where its name does not say which weights it means"
     def __init__(self, encoder): # A name, a path, or an Encoder
-        self.asked, known = encoder, None
-        if isinstance(encoder, (str, Path)): known = identify(str(encoder))
+        if isinstance(encoder, (str, Path)): self.asked, known = encoder, identify(str(encoder))
+        else: self.model, known = encoder, None
         self.name, self.sha256, self.pooling = known or (self.model.name, self.model.sha256, self.model.pooling)
 
     @cached_property
     def model(self):
         from usjepa.encoders import load_encoder
-        return load_encoder(self.asked) if isinstance(self.asked, (str, Path)) else self.asked
+        return load_encoder(self.asked)
 
 def _find_encoder(encoder, missing):
     "An encoder, or why there is none"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from .core import check_name, data_root, repo_root
+from .core import data_root, repo_root
 
 # %% ../nbs/38_registry.ipynb #encoder-spec
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -174,6 +174,6 @@ def identify(
     if name.startswith("random-"): return name, untrained_sha256(name), "mean"
     folder = Path(shipped().get(name, name))
     if folder.is_dir() and read_config(folder): return folder.resolve().name, file_sha256(folder/"model.safetensors"), "mean"
-    if name not in ENCODERS: return None
+    if folder.is_dir() or name not in ENCODERS: return None
     spec = ENCODERS[name]
     return name, PIXELS_SHA256 if name == "raw-pixels" else file_sha256(find_weights(spec)), spec.poolings[0]
