@@ -145,7 +145,8 @@ CONTROLS = ("raw-pixels", "random-vit-tiny")
 
 def _probe_line(row):
     "The cells of one result row"
-    spread = lambda mean, sd: f"{row[mean]:.1f} ± {row[sd]:.1f}" if pd.notna(row.get(mean, np.nan)) else "–"
+    part = lambda key, text: text.format(row[key]) if pd.notna(row.get(key)) else ""
+    spread = lambda mean, sd: part(mean, "{:.1f}") + part(sd, " ± {:.1f}") or "–"
     low, high = row["interval"]
     return {"dataset": row["dataset"], "encoder": row["encoder"] + (" (control)" if row["encoder"] in CONTROLS else ""),
             "macro-F1": spread("macro_f1", "sd"), "95 % interval": f"{low:.1f} to {high:.1f}", "standardised": spread("standardised_macro_f1", "standardised_sd"),
