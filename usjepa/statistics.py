@@ -69,11 +69,12 @@ def scores(
 
 # %% ../nbs/52_statistics.ipynb #group-counts
 def _group_counts(labels, predictions, groups, classes):
-    "Confusion counts (G, S, K²) of each group, and the main class (G,) of each"
+    "Confusion counts (G, S, K²) of each group, and the class (G,) of each, K for groups of several"
     names, group = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), len(predictions), classes**2))
     np.add.at(counts, (group, np.arange(len(predictions))[:, None], labels*classes + predictions), 1)
-    return counts, counts[:, 0].reshape(-1, classes, classes).sum(2).argmax(1)
+    there = counts[:, 0].reshape(-1, classes, classes).sum(2) > 0                        # (G, K)
+    return counts, np.where(there.sum(1) > 1, classes, there.argmax(1))
 
 def _mean_f1(confusion, classes):
     "Macro-F1, mean over seeds, of confusion counts (..., S, K²)"
@@ -103,6 +104,11 @@ def cluster_bootstrap(
     return _mean_f1(np.tensordot(_draw_groups(np.int64(stratum).tobytes(), resamples, seed), counts, 1), classes)
 
 # %% ../nbs/52_statistics.ipynb #paired-test
+@lru_cache(2)
+def _exchanges(groups, exchanges, seed):
+    "Which groups change sides (exchanges, G)"
+    return (rng(seed, "swap").random((exchanges, groups)) < .5).astype(np.float32)
+
 def paired_test(
     labels:np.ndarray, # (n,) int
     one:np.ndarray, # (S, n) int: predictions of an encoder, of each seed
@@ -110,16 +116,17 @@ def paired_test(
     groups, # (n,) names, see `cluster_bootstrap`
     classes:int, # K
     resamples:int=2000, # R
+    exchanges:int=2000, # Of predictions between the two; p is at least 1/(exchanges + 1)
     seed:int=0, # Of the draws
 )->dict: # difference (one - other, points of macro-F1), low, high (95 %), p (two-sided)
     "Compare two encoders on the same patients: bootstrap interval and permutation test"
     a, b = (_group_counts(labels, p, groups, classes)[0] for p in (one, other))
     draws = [cluster_bootstrap(labels, p, groups, classes, resamples, seed) for p in (one, other)]
     difference = float(_mean_f1(a.sum(0), classes) - _mean_f1(b.sum(0), classes))
-    swap = np.tensordot(rng(seed, "swap").random((resamples, len(a))) < .5, b-a, 1)
+    swap = np.tensordot(_exchanges(len(a), exchanges, seed), b-a, 1)
     chance = _mean_f1(a.sum(0)+swap, classes) - _mean_f1(b.sum(0)-swap, classes)
     low, high = np.percentile(draws[0]-draws[1], [2.5, 97.5])
-    return dict(difference=difference, low=float(low), high=float(high), p=float((1 + (np.abs(chance) >= abs(difference)-1e-9).sum())/(resamples+1)))
+    return dict(difference=difference, low=float(low), high=float(high), p=float((1 + (np.abs(chance) >= abs(difference)-1e-9).sum())/(exchanges+1)))
 
 # %% ../nbs/52_statistics.ipynb #holm
 def holm(
