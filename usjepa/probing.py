@@ -255,8 +255,10 @@ def linear_probes(
     config:ProbeConfig=ProbeConfig(), # Table 6
     seeds=None, # Seeds; None: 0 to config.seeds-1
 )->list: # One per fraction; call it with features to get class probabilities (S, n, K)
-    "Probe frozen features with every share of the labels, all seeds and shares at once"
+    "Probe frozen features with every share of the labels, all seeds and shares at once; raises ValueError without validation frames"
     check_name("protocol", protocol, PROTOCOLS)
+    for part in ("train", "val"):
+        if not len(labels[part]): raise ValueError(f"found no frame in {part}, expected some: validation frames say which epoch, penalty or number of neighbours is best")
     seeds = list(range(config.seeds)) if seeds is None else list(seeds)
     y, y_val = (np.asarray(labels[part], np.int64) for part in ("train", "val"))
     rows = [[few_shot(y, fraction, seed) for seed in seeds] for fraction in fractions]
