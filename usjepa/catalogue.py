@@ -48,6 +48,7 @@ class Source:
     lookup:dict = None # Relative path → dict(patient, clip, frame), where a table beside the files says it; others are skipped
 
     def __post_init__(self):
+        for name in ("include", "skip"): object.__setattr__(self, name, (v,) if isinstance(v := getattr(self, name), str) else tuple(v))
         check_name("reader", self.reader, READERS)
         for name in self.options: check_name(f"option of reader {self.reader!r}", name, READERS[self.reader])
 

@@ -63,23 +63,34 @@ def _check_size(width, height):
         raise ValueError(f"found a frame of {width}x{height} pixels, expected at most {MAX_SIDE} a side and {MAX_PIXELS >> 20} million in all")
 
 # %% ../nbs/30_corpus.ipynb #read-picture
+def _picture(im):
+    "An open picture as grey or RGB; transparent pixels on white, as UltraBench shows them"
+    _check_size(*im.size)
+    if im.mode in ("RGBA", "LA", "PA") or "transparency" in im.info:
+        im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA")).convert("RGB")
+    elif im.mode not in ("L", "RGB", "F") and not im.mode.startswith("I"): im = im.convert("RGB")
+    return to_uint8(np.array(im))
+
 def _read_picture(path):
-    "A picture file as grey or RGB; transparent pixels on white, as UltraBench shows them"
-    with Image.open(path) as im:
-        _check_size(*im.size)
-        if im.mode in ("RGBA", "LA", "PA") or "transparency" in im.info:
-            im = Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA")).convert("RGB")
-        elif im.mode not in ("L", "RGB", "F") and not im.mode.startswith("I"): im = im.convert("RGB")
-        return to_uint8(np.array(im))
+    with Image.open(path) as im: return _picture(im)
 
 def _below(wanted, count):
     "The wanted numbers of a recording that has `count` frames"
     return wanted[:max(0, -(-(count - wanted.start)//wanted.step))] if isinstance(wanted, range) else [i for i in wanted if i < count]
 
+def _pages(path):
+    "The pages of a TIFF file"
+    with Image.open(path) as im: pages = getattr(im, "n_frames", 1)
+    def read(wanted):
+        with Image.open(path) as im:
+            for i in _below(wanted, pages): im.seek(i); yield _picture(im)
+    return Clip(pages, read)
+
 def open_pictures(
     paths:list, # Of picture files: the frames, in order
 )->Clip: # Frames of one recording, or a single picture; a broken one among several is None, and `broken` says why
-    "Open pictures as a clip"
+    "Open pictures as a clip; a TIFF file that is alone may hold several"
+    if len(paths) == 1 and Path(paths[0]).suffix.lower() in (".tif", ".tiff"): return _pages(paths[0])
     broken = {}
     def read(wanted):
         for i in _below(wanted, len(paths)):
@@ -92,9 +103,20 @@ def open_pictures(
     return Clip(len(paths), read, broken=broken)
 
 # %% ../nbs/30_corpus.ipynb #read-dicom
+def _palette(pixels, ds):
+    "Colours from a palette, whose entries have 16 bits or 8, sometimes 8 in words of 16"
+    look = partial(pydicom.pixels.apply_color_lut, ds=ds)
+    entries = look(np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)[None])
+    return np.uint8(look(pixels) >> 8*(entries.max() > 255))
+
+def _rate(ds):
+    "Frames per second, however the file says it; 0: it does not"
+    time = float(ds.get("FrameTime", 0) or 0) # Milliseconds
+    return float(ds.get("CineRate", 0) or ds.get("RecommendedDisplayFrameRate", 0) or (1000/time if time else 0))
+
 def _dicom_frame(pixels, ds):
     "One frame of a DICOM file as grey or RGB"
-    if ds.PhotometricInterpretation == "PALETTE COLOR": pixels = np.uint8(pydicom.pixels.apply_color_lut(pixels, ds) >> 8)
+    if ds.PhotometricInterpretation == "PALETTE COLOR": pixels = _palette(pixels, ds)
     if ds.PhotometricInterpretation == "MONOCHROME1": pixels = (1 << int(ds.BitsStored)) - 1 - pixels
     return to_uint8(pixels)
 
@@ -106,7 +128,7 @@ def _open_dicom(path, modality="US"):
     _check_size(ds.Columns, ds.Rows)
     count = int(ds.get("NumberOfFrames", 1) or 1)
     read = lambda wanted: (_dicom_frame(pixels, ds) for pixels in pydicom.pixels.iter_pixels(path, indices=list(_below(wanted, count))))
-    yield Clip(count, read, float(ds.get("CineRate", 0) or 0), patient=str(ds.get("PatientID", "")), tags=ds)
+    yield Clip(count, read, _rate(ds), patient=str(ds.get("PatientID", "")), tags=ds)
 
 # %% ../nbs/30_corpus.ipynb #read-video
 VIDEOS = {".mp4", ".m4v", ".mov", ".avi", ".mpeg", ".mpg", ".mkv", ".webm", ".wmv", ".gif"}
@@ -266,6 +288,7 @@ def load_frames(
     key = fingerprint([fingerprint(Path(p)) if Path(p).is_file() else None for p in paths], None if clips is None else list(map(str, clips)), size, *code)
     folder = once(cache_root()/"frames"/key[:24], lambda part: _write_frames(part, [Path(p) for p in paths], size, clips, max_unreadable))
     kept, shape = np.load(folder/"kept.npy"), (-1, size, size)
+    if len(paths) - len(kept) > max_unreadable*len(paths): raise OSError(f"{len(paths)-len(kept)} of {len(paths)} files cannot be read (more than {max_unreadable:.0%})") # Another call allowed more
     regions = np.unpackbits(np.load(folder/"regions.npy"), axis=1, count=size*size).astype(bool)
     return Frames(np.load(folder/"images.npy", mmap_mode="r"), regions.reshape(shape), kept, key)
 

@@ -488,7 +488,8 @@ def _folder_files(path):
     split = [sides[p[0].lower()] for p in parts] if parts and {p[0].lower() for p in parts} <= set(sides) else None
     if split: parts = [p[1:] for p in parts]
     if not files or min(map(len, parts)) < 2: raise ValueError(f"{path} is no folder of class folders: found {len(files)} pictures and clips, expected them as class/file or class/patient/file")
-    table = pd.DataFrame(dict(path=files, label=[p[0] for p in parts], group=[p[1] if len(p) > 2 else "/".join(p) for p in parts]))
+    whole = [str(f.relative_to(path).with_suffix("")) for f in files]
+    table = pd.DataFrame(dict(path=files, id=whole, label=[p[0] for p in parts], group=[p[1] if len(p) > 2 else one for p, one in zip(parts, whole)]))
     return table if split is None else table.assign(split=split)
 
 # %% ../nbs/31_ultrabench.ipynb #folder-table
@@ -498,7 +499,7 @@ def _folder_table(path):
     lacking = [c for c in ("path", "label") if c not in table]
     if lacking: raise ValueError(f"{path} has no column {lacking[0]!r}: found {', '.join(table.columns)}, expected path, label and perhaps group, split")
     if "group" not in table: table = table.assign(group=table.path)
-    return table.assign(path=[path.parent/p for p in table.path])
+    return table.assign(path=[path.parent/p for p in table.path], id=[str(Path(p).with_suffix("")) for p in table.path])
 
 # %% ../nbs/31_ultrabench.ipynb #folder-task
 def _folder_task(name, fold, seed):
@@ -509,7 +510,7 @@ def _folder_task(name, fold, seed):
     classes = sorted(table.label.unique())
     given = table.get("split", pd.Series("train", index=table.index)).replace(dict(valid="val", validation="val"))
     for side in given.unique(): check_name("split", side, ["train", "val", "test"])
-    frames = _expand(_records(table.path, table.label.map(classes.index), group=table.group, split=given))
+    frames = _expand(_records(table.path, table.label.map(classes.index), table.id, table.group, given))
     if "split" not in table: frames = grouped(frames, fold, seed)
     elif not (given == "val").any(): frames = _cut_val(frames, seed)
     _one_side(frames, "group")
