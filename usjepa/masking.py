@@ -102,6 +102,9 @@ class MaskSampler:
         self.target_blocks, self.min_patches, self.legacy = target_blocks, min_patches, legacy
         area = np.prod(self.grid)
         left = int(context_scale[0]*area) - target_blocks*int(target_scale[1]*area)
+        widest = np.stack([np.ones(101), np.linspace(0, 1, 101)], -1)
+        largest = int(np.multiply(*block_size(widest, target_scale, target_aspect, self.grid)).max())
+        if largest < min_patches + legacy: raise ValueError(f"the largest target has {largest} patches on a grid of {self.grid}, at least {min_patches + legacy} are needed: take a finer grid, larger targets or a smaller min_patches")
         if left < min_patches: raise ValueError(f"{target_blocks} targets of {target_scale[1]:.0%} leave {max(left, 0)} patches of context on a grid of {self.grid}, at least {min_patches} are needed")
 
     def __call__(self,
@@ -122,35 +125,36 @@ class MaskSampler:
         enough = self.min_patches + self.legacy # Eq. 3 and 4 say ≥ τ, I-JEPA's code > τ
         relaxed = valid.sum((1, 2)) < 2*self.min_patches
         valid[relaxed] = True
-        context, targets, fewest = intersect(self._blocks(valid, key, samples, enough), valid)
+        shared = {kind: uniforms(1, samples[:1], *key, kind, "size") for kind in self.blocks} if self.legacy else None
+        context, targets, fewest = intersect(self._blocks(valid, key, samples, enough, shared), valid)
         if (fewest == 0).any():
             valid[fewest == 0] = True
-            context, targets, _ = intersect(self._blocks(valid, key, samples, enough), valid)
+            context, targets, _ = intersect(self._blocks(valid, key, samples, enough, shared), valid)
         relaxed |= fewest < enough
         if relaxed.any(): log.debug("masks: %d of %d images got the best draw, not a good one", relaxed.sum(), len(valid))
         if self.legacy: context, targets = _truncate(context), _truncate(targets)
         flat = lambda mask: torch.from_numpy(mask.reshape(*mask.shape[:-2], -1))
         return Masks(flat(context), flat(targets), torch.from_numpy(relaxed))
 
-    def _blocks(self, valid, key, samples, enough):
-        "Target blocks and the context block of each image, (B, T+1, h, w)"
+    def _blocks(self, valid, key, samples, enough, shared):
+        "Target blocks and the context block of each image, (B, T+1, h, w); `shared` numbers make the sizes of a legacy batch"
         T = self.target_blocks
         def targets(k, who): # Redraw each block until Eq. 3 holds for it
             image, index = np.repeat(who, T), (samples[who, None]*T + np.arange(T)).ravel()
             def propose(j, some):
-                blocks = self._draw("target", index[some], *key, k, j)
+                blocks = self._draw("target", index[some], shared, *key, k, j)
                 return blocks, (blocks & valid[image[some]]).sum((1, 2))
             return _reject(len(image), propose, enough)[0].reshape(-1, T, *self.grid)
         def propose(k, who): # Redraw the set until Eq. 4 holds too
-            blocks = np.concatenate([targets(k, who), self._draw("context", samples[who], *key, k)[:, None]], 1)
+            blocks = np.concatenate([targets(k, who), self._draw("context", samples[who], shared, *key, k)[:, None]], 1)
             return blocks, intersect(blocks, valid[who])[2]
         return _reject(len(valid), propose, enough)[0]
 
-    def _draw(self, kind, index, seed, *keys):
+    def _draw(self, kind, index, shared, seed, *keys):
         "One block for each `index`, (n, h, w)"
         u = uniforms(4, index, seed, kind, *keys)
-        if not self.legacy: return place_block(u[:, 2:], block_size(u[:, :2], *self.blocks[kind], self.grid), self.grid)
-        return _legacy_blocks(u[:, 2:], uniforms(1, [0], seed, kind, "size"), *self.blocks[kind], self.grid)
+        if shared is None: return place_block(u[:, 2:], block_size(u[:, :2], *self.blocks[kind], self.grid), self.grid)
+        return _legacy_blocks(u[:, 2:], shared[kind], *self.blocks[kind], self.grid)
 
 # %% ../nbs/20_masking.ipynb #legacy
 def _legacy_blocks(u, shared, scale, aspect, grid):

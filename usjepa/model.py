@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer, init_weights_vit_t
 from torch import nn
 
 from .core import check_name
-from .loss import jepa_loss, normalise_target
+from .loss import DISTANCES, TARGET_NORMS, jepa_loss, normalise_target
 from .masking import Masks
 
 # %% ../nbs/21_model.ipynb #log
@@ -259,6 +259,7 @@ class JEPA(nn.Module):
         std:float=1., # Of the student's input
     ):
         super().__init__()
+        check_name("target norm", target_norm, TARGET_NORMS); check_name("loss", loss, DISTANCES)
         self.student, self.predictor, self.teacher = student, predictor, teacher.eval().requires_grad_(False)
         self.target_norm, self.kind, self.mean, self.std = target_norm, loss, mean, std
         self.target_mean = self.target_std = None # (D,), set before training when targets are standardised

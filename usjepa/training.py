@@ -24,13 +24,14 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from safetensors import SafetensorError
 from sklearn.metrics import f1_score
@@ -46,7 +47,7 @@ from .corpus import load_frames
 from .encoders import copy_blocks, load_encoder, save_pretrained, student_encoder
 from .loss import DISTANCES, TARGET_NORMS
 from .masking import Masks, MaskSampler, valid_patches
-from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, vit
+from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, match_grid, vit
 from .sampling import BalancedSampler
 from .shards import open_corpus
 from .ultrabench import load_task
@@ -270,8 +271,8 @@ def keep_views(
     @torch.no_grad()
     def teach(images):
         with engine.autocast(): return jepa.teach(images.to(engine.device))
-    teacher, code = jepa.teacher, [Path(sys.modules[f.__module__].__file__) for f in (crop, load_encoder)]
-    key = fingerprint(teacher.sha256, teacher.spec, teacher.input_size, config.precision, corpus.key, [config.views, config.crop_scale, config.image_size], *code)
+    teacher, code = jepa.teacher, [Path(sys.modules[f.__module__].__file__) for f in (crop, load_encoder, match_grid)]
+    key = fingerprint(teacher.sha256, teacher.spec, teacher.input_size, config.precision, corpus.key, [config.views, config.crop_scale, config.image_size, jepa.student.patch_embed.grid_size], *code)
     return keep_tokens(teach, view, len(corpus)*config.views, key)
 
 # %% ../nbs/50_training.ipynb #plain
@@ -333,7 +334,7 @@ def knn_score(
     "Classify held-out frames by their nearest training frames"
     vote = make_pipeline(StandardScaler(), KNeighborsClassifier(min(neighbours, len(labels)), metric="cosine", weights="distance"))
     guess = vote.fit(features, labels).predict(held)
-    return 100*f1_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0)
+    return float(100*f1_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0))
 
 # %% ../nbs/50_training.ipynb #pooled
 @torch.no_grad()
@@ -421,6 +422,7 @@ class Job:
     kept:KeptTokens # What the teacher said of fixed views; None: it is asked at every step
     state:dict # step, history, best, window, target
     saved:float # When the last checkpoint was written, seconds
+    tick:float = 0. # When the last step ended: the next begins with waiting for its batch, seconds
 
 # %% ../nbs/50_training.ipynb #check-settings
 def check_settings(
@@ -436,6 +438,8 @@ def check_settings(
         raise ValueError("views keep what a frozen encoder says of clean crops: they need teacher_view clean, and a teacher that is neither ema nor pixels")
     if config.target_norm == "standardise" and config.teacher == "ema":
         raise ValueError("target_norm standardise needs a teacher that stands still: take layernorm or none with ema")
+    if not 0 <= config.warmup_epochs < config.epochs:
+        raise ValueError(f"a warm-up of {config.warmup_epochs} epochs in a run of {config.epochs}: expected it to end before the run does")
 
 # %% ../nbs/50_training.ipynb #set-up
 def start_engine(
@@ -444,7 +448,8 @@ def start_engine(
 )->Accelerator: # On one CPU, one GPU, or as many as `accelerate launch` started
     "Start the training engine"
     AcceleratorState._reset_state() # An earlier run of this process may have had another precision
-    return Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate, log_with=config.log_with or None, project_dir=folder)
+    return Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate, log_with=config.log_with or None, project_dir=folder,
+                       kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))]) # The first process may prepare for hours while the others wait
 
 def set_up(
     config:PretrainConfig, # All settings
@@ -488,7 +493,7 @@ def settings_of(
     job:Job, # At work
 )->dict: # What a checkpoint must agree with
     "Name the run a checkpoint belongs to"
-    return dict(identity(job.config), teacher_sha256=getattr(job.jepa.teacher, "sha256", ""))
+    return dict(identity(job.config), teacher_sha256=getattr(job.jepa.teacher, "sha256", ""), data=job.corpus.key)
 
 def save(
     job:Job, # At work
@@ -524,6 +529,8 @@ def begin(
         for file in job.folder.glob("checkpoint-*.pt"): file.unlink()
     job.engine.wait_for_everyone()
     restore(job)
+    steps = job.engine.gather(torch.tensor([job.state["step"]], device=job.engine.device))
+    if steps.min() != steps.max(): raise RuntimeError(f"processes found checkpoints of steps {steps.unique().tolist()} in {job.folder}: expected a folder that all of them share")
     if job.config.target_norm == "standardise":
         with job.engine.autocast(): job.state["target"] = job.state["target"] or target_statistics(job.jepa, job.corpus, job.rows, job.config, job.engine.device)
         job.jepa.target_mean, job.jepa.target_std = (t.to(job.engine.device) for t in job.state["target"])
@@ -539,7 +546,7 @@ def check_finite(
     "Stop at a loss or gradient that is not finite: say where, and keep the state for a look"
     if torch.isfinite(loss+norm): return
     files = sorted({Path(job.corpus.name(i)).name for i in batch["index"]})
-    torch.save(dict(job.state, files=files), job.folder/"not-finite.pt")
+    if job.engine.is_main_process: torch.save(dict(job.state, files=files), job.folder/"not-finite.pt")
     raise FloatingPointError(f"the loss is {loss.item()} and the gradient's norm {norm.item()} at step {job.state['step']}; the batch holds {', '.join(files[:8])}; the state is in {job.folder/'not-finite.pt'}")
 
 # %% ../nbs/50_training.ipynb #train-step
@@ -549,7 +556,7 @@ def train_step(
     steps:int, # Of the whole run
 )->float: # The loss of the batch, over all processes
     "Predict what the teacher says, go back through student and predictor, step (section 4)"
-    c, start, losses = job.config, time.perf_counter(), []
+    c, losses = job.config, []
     rate, decay = schedule(c, job.state["step"], steps)
     share = student_share(c, job.state["step"], steps)
     for group in job.optimiser.param_groups: group.update(lr=rate*(share if group["student"] else 1), weight_decay=decay*group["decays"])
@@ -565,7 +572,8 @@ def train_step(
     job.optimiser.step(); job.optimiser.zero_grad()
     if c.teacher == "ema": ema_update(job.jepa.teacher, job.jepa.student, np.interp(job.state["step"]/steps, (0, 1), c.ema_momentum))
     job.state["step"] += 1
-    job.state["window"].append((loss.item(), norm.item(), relaxed.item(), time.perf_counter()-start))
+    start, job.tick = job.tick, time.perf_counter()
+    job.state["window"].append((loss.item(), norm.item(), relaxed.item(), job.tick-start))
     return loss.item()
 
 # %% ../nbs/50_training.ipynb #log-entry
@@ -634,6 +642,7 @@ def pretrain(
     batches = Steps(job.corpus, job.rows, config, engine.process_index, engine.num_processes, job.kept)
     steps, every = plan(config, len(batches.order))
     loader = DataLoader(batches, batch_size=None, sampler=range(job.state["step"], steps), num_workers=config.workers)
+    job.tick = time.perf_counter()
     with Interrupt() as interrupt, tqdm(total=steps, initial=job.state["step"], desc="pretraining", unit="step", disable=not engine.is_main_process) as bar:
         for batch in loader:
             job.model.train()
@@ -646,6 +655,7 @@ def pretrain(
             bar.update(); bar.set_postfix(loss=loss, **watch, refresh=False)
             if stop: interrupt.stop()
             if entry and callback: callback(pd.DataFrame(job.state["history"]))
+            if entry: job.tick = time.perf_counter() # Validation is no part of a step
     engine.end_training()
     return Run(job.folder, pd.DataFrame(job.state["history"]), config)
 

@@ -7,6 +7,7 @@ __all__ = ['PART', 'crop', 'photometric', 'augment', 'fixed_view', 'view_numbers
 
 # %% ../nbs/45_views.ipynb #imports
 import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -80,14 +81,17 @@ def view_numbers(
 # %% ../nbs/45_views.ipynb #kept-tokens
 PART = 1024 # Views in a file
 
+@lru_cache(100) # Files that are open at a time: a large corpus has more than a process may open
+def _part(file): return np.load(file, mmap_mode="r")
+
 class KeptTokens:
     "The teacher's tokens of n views, on disk"
-    def __init__(self, files): self.parts = [np.load(f, mmap_mode="r") for f in files]
+    def __init__(self, files): self.files = files
     def __getitem__(self,
         index, # (B,) views
     )->torch.Tensor: # (B, N, D) float16
         "Read the tokens of some views"
-        return torch.from_numpy(np.stack([self.parts[i//PART][i % PART] for i in index]))
+        return torch.from_numpy(np.stack([_part(self.files[i//PART])[i % PART] for i in index]))
 
 def keep_tokens(
     teach, # Takes images (B, 1, H, W) uint8, gives tokens (B, N, D)
