@@ -145,7 +145,7 @@ def read_config(
 )->dict: # {} if pretraining did not write it
     "Read the settings of a checkpoint that pretraining wrote"
     beside = (path if path.is_dir() else path.parent)/"config.json"
-    config = json.loads(beside.read_text()) if beside.is_file() else {}
+    config = json.loads(beside.read_text()) if path.exists() and beside.is_file() else {}
     return config if config.get("format") == "usjepa" else {}
 
 def shipped()->dict: # Name to folder

@@ -498,6 +498,8 @@ def _folder_table(path):
     table = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
     lacking = [c for c in ("path", "label") if c not in table]
     if lacking: raise ValueError(f"{path} has no column {lacking[0]!r}: found {', '.join(table.columns)}, expected path, label and perhaps group, split")
+    blank = np.flatnonzero(table[["path", "label"]].isna().any(axis=1))
+    if len(blank): raise ValueError(f"{path} has {len(blank)} lines without path or label, the first is line {blank[0]+2}")
     if "group" not in table: table = table.assign(group=table.path)
     return table.assign(path=[path.parent/p for p in table.path], id=[str(Path(p).with_suffix("")) for p in table.path])
 
