@@ -289,7 +289,7 @@ def load_frames(
     folder = once(cache_root()/"frames"/key[:24], lambda part: _write_frames(part, [Path(p) for p in paths], size, clips, max_unreadable))
     kept, shape = np.load(folder/"kept.npy"), (-1, size, size)
     if len(paths) - len(kept) > max_unreadable*len(paths): raise OSError(f"{len(paths)-len(kept)} of {len(paths)} files cannot be read (more than {max_unreadable:.0%})") # Another call allowed more
-    regions = np.unpackbits(np.load(folder/"regions.npy"), axis=1, count=size*size).astype(bool)
+    regions = np.unpackbits(np.load(folder/"regions.npy"), axis=1, count=size*size).view(bool)
     return Frames(np.load(folder/"images.npy", mmap_mode="r"), regions.reshape(shape), kept, key)
 
 # %% ../nbs/30_corpus.ipynb #write-frames

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import re
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from .core import data_root, repo_root
@@ -135,9 +135,14 @@ def find_weights(
     if path is None: raise FileNotFoundError(f"{spec.name}: {Path(spec.file).name} not found; get it from {spec.source} (licence: {spec.licence}) and put it at {places[0]}, or pass weights=PATH")
     return weights_file(path)
 
-def file_sha256(path): # -> 64 hexadecimal digits, as `sha256sum` prints them
-    "Hash a file's content"
+@lru_cache # A table asks for each file once a task
+def _sha256(path, size, changed):
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
+
+def file_sha256(path): # -> 64 hexadecimal digits, as `sha256sum` prints them
+    "Hash a file's content; one that has not changed is not read twice"
+    info = Path(path).stat()
+    return _sha256(path, info.st_size, info.st_mtime_ns)
 
 # %% ../nbs/38_registry.ipynb #shipped
 def read_config(
