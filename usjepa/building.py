@@ -408,15 +408,18 @@ def build_corpus(
     "Read, prepare and store the frames of all sources"
     out, sources = Path(out), list(sources)
     check_name("layout", layout, ("auto", *LAYOUTS)); check_name("colour", colour, ("drop", "keep"))
-    _check_sources(sources, out)
+    for s in sources:
+        if not Path(s.root).is_dir(): raise FileNotFoundError(f"no folder {s.root} for {s.name}: expected it to be there, as its frames would leave the corpus")
     scans = [(s, *scan(s)) for s in tqdm(sources, desc="scanning", unit="source", leave=False, delay=1)]
     weight = sum(w.weight for _, works, _ in scans for w in works)
     if not weight: raise ValueError(f"no frame to read in {', '.join(str(s.root) for s in sources) or 'no source'}: check folders, patterns and suffixes")
     recipe = Recipe(size, quality, colour, ("folder" if weight <= 20_000 else "tar") if layout == "auto" else layout, unit)
     if (out/"corpus.json").exists():
-        before = json.loads((out/"corpus.json").read_text())["recipe"]
+        told = json.loads((out/"corpus.json").read_text())
+        before, lost = told["recipe"], sorted({c["dataset"] for c in told["counts"]} - {s.name for s in sources})
         if layout == "auto": recipe = replace(recipe, layout=before["layout"])
         other = [f"{k} {before[k]!r}, asked for {v!r}" for k, v in asdict(recipe).items() if before[k] != v]
+        if lost: raise ValueError(f"{out} holds {', '.join(lost)}, which this call does not name: name all sources, or choose another folder")
         if other: raise ValueError(f"{out} holds a corpus with {'; '.join(other)}: choose another folder, or remove it")
     (out/"parts").mkdir(parents=True, exist_ok=True)
     with _lock(out):
@@ -427,13 +430,6 @@ def build_corpus(
         kept = _finish(out, units, names, [(s.name, _shown(s, p), why) for s, _, rejected in scans for p, why in rejected], recipe)
     if not kept: raise ValueError(f"no usable frame in {', '.join(str(s.root) for s in sources)}: {out/'rejected.csv'} says why")
     return open_corpus(out)
-
-def _check_sources(sources, out):
-    "Refuse what would lose frames of an earlier call"
-    for s in sources:
-        if not Path(s.root).is_dir(): raise FileNotFoundError(f"no folder {s.root} for {s.name}: expected it to be there, as its frames would leave the corpus")
-    before = {c["dataset"] for c in json.loads((out/"corpus.json").read_text())["counts"]} if (out/"corpus.json").exists() else set()
-    if lost := sorted(before - {s.name for s in sources}): raise ValueError(f"{out} holds {', '.join(lost)}, which this call does not name: name all sources, or choose another folder")
 
 def _work(units, names, recipe, out, workers, scheduler):
     "Do the units that are not done, and show how it goes"
@@ -456,8 +452,10 @@ def sources_in(
         known, own = find_sources(folder), folder.resolve().name
         log.info("%s: %s", folder, ", ".join(dict.fromkeys(s.name for s in known)) or "no dataset of the paper by its name, so one of its own")
         if not known and own in {s.name for s in sources}: raise ValueError(f"found a second folder named {own}, expected a name of its own for each: clips and patients are told apart by it")
-        outside = {f.name for f in folder.iterdir() if f.is_dir()} - {Path(s.root).relative_to(folder).parts[0] for s in known if Path(s.root) != folder}
-        if known and outside and all(Path(s.root) != folder for s in known): log.warning("%s holds datasets of the paper, so its other folders are not read: %s; name them to read them too", folder, ", ".join(sorted(outside)))
+        read = {Path(s.root) for s in known}
+        if known and folder not in read:
+            outside = {f.name for f in folder.iterdir() if f.is_dir()} - {root.relative_to(folder).parts[0] for root in read}
+            if outside: log.warning("%s holds datasets of the paper, so its other folders are not read: %s; name them to read them too", folder, ", ".join(sorted(outside)))
         sources += known or [Source(own, folder)]
     return sources
 

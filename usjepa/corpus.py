@@ -105,9 +105,8 @@ def open_pictures(
 # %% ../nbs/30_corpus.ipynb #read-dicom
 def _palette(pixels, ds):
     "Colours from a palette, whose entries have 16 bits or 8, sometimes 8 in words of 16"
-    look = partial(pydicom.pixels.apply_color_lut, ds=ds)
-    entries = look(np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)[None])
-    return np.uint8(look(pixels) >> 8*(entries.max() > 255))
+    entries = pydicom.pixels.apply_color_lut(np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)[None], ds)[0]
+    return np.uint8(entries >> 8*(entries.max() > 255))[pixels]
 
 def _rate(ds):
     "Frames per second, however the file says it; 0: it does not"
@@ -288,11 +287,15 @@ def load_frames(
     key = fingerprint([fingerprint(Path(p)) if Path(p).is_file() else None for p in paths], None if clips is None else list(map(str, clips)), size, *code)
     folder = once(cache_root()/"frames"/key[:24], lambda part: _write_frames(part, [Path(p) for p in paths], size, clips, max_unreadable))
     kept, shape = np.load(folder/"kept.npy"), (-1, size, size)
-    if len(paths) - len(kept) > max_unreadable*len(paths): raise OSError(f"{len(paths)-len(kept)} of {len(paths)} files cannot be read (more than {max_unreadable:.0%})") # Another call allowed more
+    _judge(np.delete(paths, kept), len(paths), max_unreadable) # Another call may have allowed more
     regions = np.unpackbits(np.load(folder/"regions.npy"), axis=1, count=size*size).view(bool)
     return Frames(np.load(folder/"images.npy", mmap_mode="r"), regions.reshape(shape), kept, key)
 
 # %% ../nbs/30_corpus.ipynb #write-frames
+def _judge(bad, n, most):
+    "Stop where too many of n files cannot be read"
+    if len(bad) > most*n: raise OSError(f"{len(bad)} of {n} files cannot be read (more than {most:.0%}), the first is {bad[0]}")
+
 def _write_frames(folder, paths, size, clips, max_unreadable):
     "Prepare all files and store them in a folder"
     out, parts = [None]*len(paths), _clip_parts(paths, clips)
@@ -303,7 +306,7 @@ def _write_frames(folder, paths, size, clips, max_unreadable):
     kept = np.array([i for i, pair in enumerate(out) if pair is not None], int)
     bad = [str(p) for p, pair in zip(paths, out) if pair is None]
     if bad: log.warning("%d of %d files cannot be read and are left out: %s", len(bad), len(paths), ", ".join(bad[:5]))
-    if len(bad) > max_unreadable*len(paths): raise OSError(f"{len(bad)} of {len(paths)} files cannot be read (more than {max_unreadable:.0%}), the first is {bad[0]}")
+    _judge(bad, len(paths), max_unreadable)
     np.save(folder/"kept.npy", kept)
     np.save(folder/"images.npy", np.stack([out[i][0] for i in kept]))
     np.save(folder/"regions.npy", np.packbits(np.stack([out[i][1].ravel() for i in kept]), axis=1))

@@ -123,12 +123,12 @@ def unpack(
     return _read(row["truth"]), np.stack([_read(p) for p in row["predictions"]]), np.array(row["clusters"].split(), int), len(row["classes"])
 
 # %% ../nbs/53_evaluation.ipynb #make-row
-def _score(bench, split, rows, fold, p):
-    "What a row says of the probabilities (S, m, K) of test rows (m,); n has the mean over folds for train and val"
+def _score(bench, rows, fold, p):
+    "What a row says of the probabilities (S, m, K) of test rows (m,)"
     labels, patients, said = bench.labels[rows], bench.patients[rows], p.argmax(2)
     confusion = [np.mean([class_f1(confusion_counts(labels[fold == f], s[fold == f], p.shape[2])).mean() for s in said]) for f in np.unique(fold)]
     return dict(summarise(labels, p, patients), **(dict(folds=[float(v) for v in confusion]) if len(confusion) > 1 else {}),
-                n={side: round(np.mean([len(deal[side]) for deal in bench.deals(split)])) for side in ("train", "val")} | dict(test=len(rows)), patients=len(set(patients)), seeds=list(range(len(p))),
+                patients=len(set(patients)), seeds=list(range(len(p))),
                 truth=_spell(labels), predictions=[_spell(s) for s in said], clusters=" ".join(map(str, np.unique(patients, return_inverse=True)[1])))
 
 def _command(key, asked, experiment):
@@ -209,9 +209,10 @@ def _fill(bench, encoder, keys, config, preset, known, experiment):
         fractions, views = ([*dict.fromkeys(v)] for v in ((k["fraction"] for k in todo), ((k["corruption"], k["severity"]) for k in todo)))
         try: tested, fold, said = predict(bench, encoder.model, base["pooling"], base["protocol"], base["split"], fractions, views, config)
         except NotGrouped as error: return [dict(key, weights=encoder.sha256, simulated=bench.task.simulated, missing="no patients", reason=str(error)) for key in keys]
+        n = {side: round(np.mean([len(deal[side]) for deal in bench.deals(base["split"])])) for side in ("train", "val")} | dict(test=len(tested)) # Mean over folds
         for i, key in enumerate(keys):
             if found[i] is not None: continue
-            row = dict(key, **_score(bench, base["split"], tested, fold, said[key["fraction"], key["corruption"], key["severity"]]), classes=bench.task.classes, dim=encoder.model.dim, weights=encoder.sha256,
+            row = dict(key, **_score(bench, tested, fold, said[key["fraction"], key["corruption"], key["severity"]]), n=n, classes=bench.task.classes, dim=encoder.model.dim, weights=encoder.sha256,
                        data=bench.data, simulated=bench.task.simulated, licence=bench.task.licence, command=_command(key, encoder.asked, experiment))
             save_row(experiment, row, settings(key))
             found[i] = known[_identity(dict(key, settings=settings(key)))] = row
@@ -268,10 +269,11 @@ def compare(
         lines = _lines(part)
         if baseline: check_name("baseline", baseline, lines)
         for a, b in ([(a, baseline) for a in lines if a != baseline] if baseline else combinations(lines, 2)):
-            (y, p, groups, K), (y2, q, groups2, _) = unpack(lines[a]), unpack(lines[b])
-            if lines[a]["data"] == lines[b]["data"] and np.array_equal([y, groups], [y2, groups2]): pairs.append((dict(zip(QUESTION, question), a=a, b=b), (y, p, q, groups, K)))
-    exchanges = max(2000, 40*len(pairs))
-    out = [dict(line, **paired_test(*said, exchanges=exchanges)) for line, said in tqdm(pairs, desc="compare", unit="test", leave=False, delay=2)]
+            if all(lines[a][k] == lines[b][k] for k in ("data", "truth", "clusters")): pairs.append((dict(zip(QUESTION, question), a=a, b=b), lines[a], lines[b]))
+    def test(one, other):
+        (y, p, groups, K), (_, q, *_) = unpack(one), unpack(other)
+        return paired_test(y, p, q, groups, K, exchanges=max(2000, 40*len(pairs)))
+    out = [dict(line, **test(one, other)) for line, one, other in tqdm(pairs, desc="compare", unit="test", leave=False, delay=2)]
     table = pd.DataFrame(out, columns=[*QUESTION, "a", "b", "difference", "low", "high", "p"])
     return table.assign(p_holm=holm(table.p))
 

@@ -104,7 +104,7 @@ def cluster_bootstrap(
     return _mean_f1(np.tensordot(_draw_groups(np.int64(stratum).tobytes(), resamples, seed), counts, 1), classes)
 
 # %% ../nbs/52_statistics.ipynb #paired-test
-@lru_cache(2)
+@lru_cache(1)
 def _exchanges(groups, exchanges, seed):
     "Which groups change sides (exchanges, G)"
     return (rng(seed, "swap").random((exchanges, groups)) < .5).astype(np.float32)
