@@ -177,6 +177,7 @@ class PretrainConfig(Settings):
     teacher_view:str = "same" # same, or clean: blur, contrast and speckle for the student only; left open, I-JEPA's
     views:int = 0 # Fixed crops of each frame, for which a frozen teacher's tokens are computed once and kept; 0: a new crop at every step
     loss:str = "smooth_l1" # Eq. 5; l1 is Eq. 2
+    visible:float = 0. # Weight of a second loss, of the patches that the student sees, from its own tokens; 0: none, as in the paper
     batch_size:int = 128 # Images of an optimiser step, over all processes
     accumulate:int = 1 # Parts of a batch that pass one after the other, where memory is short
     epochs:int = 100 # Passes over the corpus

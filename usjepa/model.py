@@ -257,11 +257,13 @@ class JEPA(nn.Module):
         loss:str="smooth_l1", # smooth_l1 (Eq. 5), l1 (Eq. 2)
         mean:float=0., # Of the student's input; 0 and 1 take images as they are
         std:float=1., # Of the student's input
+        visible:float=0., # Weight of the loss on visible patches; 0: none, as in the paper
     ):
         super().__init__()
         check_name("target norm", target_norm, TARGET_NORMS); check_name("loss", loss, DISTANCES)
         self.student, self.predictor, self.teacher = student, predictor, teacher.eval().requires_grad_(False)
         self.target_norm, self.kind, self.mean, self.std = target_norm, loss, mean, std
+        self.visible, self.head = visible, nn.Linear(student.embed_dim, predictor.predictor_proj.out_features) if visible else None
         self.target_mean = self.target_std = None # (D,), set before training when targets are standardised
 
     def train(self, mode=True):
@@ -278,8 +280,11 @@ class JEPA(nn.Module):
         context = encode(self.student, self.view(images), seen, real)
         prediction = self.predictor(context, seen, real, index, keep)
         tokens = teacher if teacher is not None and teacher.ndim == 3 else self.teach(images if teacher is None else teacher)
-        target = gather(normalise_target(tokens, self.target_norm, self.target_mean, self.target_std), index)
-        return Output(jepa_loss(prediction, target, keep, self.kind), prediction, target, index, keep)
+        tokens = normalise_target(tokens, self.target_norm, self.target_mean, self.target_std)
+        target = gather(tokens, index)
+        loss = jepa_loss(prediction, target, keep, self.kind)
+        if self.visible: loss = loss + self.visible*jepa_loss(self.head(context)[:, None], gather(tokens, seen)[:, None], real[:, None], self.kind)
+        return Output(loss, prediction, target, index, keep)
 
     def view(self, images):
         "What the student sees, (B, 3, H, W) float"

@@ -256,7 +256,7 @@ def build_jepa(
         blank = torch.zeros(1, 1, config.image_size, config.image_size, dtype=torch.uint8)
         width = student.embed_dim if config.teacher == "ema" else teacher.tokens(blank)["patch"].shape[-1]
         predictor = Predictor(student.embed_dim, width, config.predictor_dim, config.predictor_depth, config.predictor_heads, student.patch_embed.grid_size, config.joint)
-    return JEPA(student, predictor, teacher, config.target_norm, config.loss, MEAN, STD)
+        return JEPA(student, predictor, teacher, config.target_norm, config.loss, MEAN, STD, config.visible)
 
 # %% ../nbs/50_training.ipynb #keep-views
 def keep_views(
@@ -419,7 +419,6 @@ class Job:
     jepa:JEPA # Student, predictor, teacher
     model:nn.Module # `jepa`, as the engine wraps it
     optimiser:torch.optim.Optimizer # AdamW, as the engine wraps it
-    kept:KeptTokens # What the teacher said of fixed views; None: it is asked at every step
     state:dict # step, history, best, window, target
     saved:float # When the last checkpoint was written, seconds
     tick:float = 0. # When the last step ended: the next begins with waiting for its batch, seconds
@@ -465,10 +464,9 @@ def set_up(
     jepa = build_jepa(config, weights)
     if config.compile: fast(jepa.to(engine.device), config.precision == "bf16", config.teacher == "ema")
     model, optimiser = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr, fused=True))
-    with engine.main_process_first(): kept = keep_views(jepa, corpus, config, engine) if config.views else None
     folder.mkdir(parents=True, exist_ok=True)
     state = dict(step=0, history=[], best=math.inf, window=[], target=None)
-    return Job(config, folder, corpus, np.flatnonzero(~held), np.flatnonzero(held), engine, jepa, model, optimiser, kept, state, time.monotonic())
+    return Job(config, folder, corpus, np.flatnonzero(~held), np.flatnonzero(held), engine, jepa, model, optimiser, state, time.monotonic())
 
 # %% ../nbs/50_training.ipynb #identity
 def identity(
@@ -487,7 +485,8 @@ def networks(
     job:Job, # At work
 )->dict: # Name to module: those that change
     "Name the parts of a checkpoint; a frozen teacher stays out"
-    return dict(student=job.jepa.student, predictor=job.jepa.predictor, **(dict(teacher=job.jepa.teacher) if job.config.teacher == "ema" else {}))
+    also = dict(head=job.jepa.head, teacher=job.jepa.teacher if job.config.teacher == "ema" else None)
+    return dict(student=job.jepa.student, predictor=job.jepa.predictor, **{name: net for name, net in also.items() if net is not None})
 
 def settings_of(
     job:Job, # At work
@@ -639,8 +638,10 @@ def pretrain(
     job = set_up(config, Path(out or run_folder(config)), root, weights)
     begin(job, resume)
     engine = job.engine
-    batches = Steps(job.corpus, job.rows, config, engine.process_index, engine.num_processes, job.kept)
+    batches = Steps(job.corpus, job.rows, config, engine.process_index, engine.num_processes)
     steps, every = plan(config, len(batches.order))
+    if config.views and job.state["step"] < steps:
+        with engine.main_process_first(): batches.kept = keep_views(job.jepa, job.corpus, config, engine)
     loader = DataLoader(batches, batch_size=None, sampler=range(job.state["step"], steps), num_workers=config.workers)
     job.tick = time.perf_counter()
     with Interrupt() as interrupt, tqdm(total=steps, initial=job.state["step"], desc="pretraining", unit="step", disable=not engine.is_main_process) as bar:
