@@ -8,7 +8,7 @@ __all__ = ['log', 'MEAN', 'STD', 'SAMPLE', 'cosine', 'schedule', 'student_share'
            'make_teacher', 'build_jepa', 'keep_views', 'plain', 'sample', 'target_statistics', 'rankme', 'knn_score',
            'pooled', 'validate', 'writing', 'save_checkpoint', 'load_checkpoint', 'Job', 'check_settings',
            'start_engine', 'set_up', 'identity', 'run_folder', 'networks', 'settings_of', 'save', 'restore', 'begin',
-           'check_finite', 'train_step', 'log_entry', 'save_student', 'Run', 'Interrupt', 'pretrain', 'main']
+           'check_finite', 'train_step', 'log_entry', 'save_student', 'Run', 'outcome', 'Interrupt', 'pretrain', 'main']
 
 # %% ../nbs/50_training.ipynb #imports
 import argparse
@@ -48,6 +48,7 @@ from .encoders import copy_blocks, load_encoder, save_pretrained, student_encode
 from .loss import DISTANCES, TARGET_NORMS
 from .masking import Masks, MaskSampler, valid_patches
 from .model import JEPA, PatchPixels, Predictor, ema_update, encode, fast, match_grid, vit
+from .registry import read_config
 from .sampling import BalancedSampler
 from .shards import open_corpus
 from .ultrabench import load_task
@@ -607,6 +608,15 @@ class Run:
     folder:Path # Best student (model.safetensors, config.json), log.csv, checkpoints
     history:pd.DataFrame # One line a log entry: step, loss, val_loss, rankme, knn, …
     config:PretrainConfig # Its settings
+
+def outcome(
+    run:Run, # Finished
+)->dict: # run, steps, frames, data, val_loss_first, val_loss, val_loss_best, rankme, knn (None without labels), images_per_s, hours of steps
+    "Condense a run for its result row"
+    log, taught = run.history, read_config(run.folder)["training"]
+    hours = float((log.step.diff().fillna(log.step)*run.config.batch_size/log.images_per_s).sum()/3600)
+    return dict(run=run.folder.name, steps=int(log.step.iloc[-1]), frames=taught["frames"], data=taught["data"], val_loss_first=log.val_loss.iloc[0], val_loss=log.val_loss.iloc[-1], val_loss_best=log.val_loss.min(),
+                rankme=log.rankme.iloc[-1], knn=log.knn.iloc[-1] if "knn" in log else None, images_per_s=log.images_per_s.median(), hours=hours)
 
 # %% ../nbs/50_training.ipynb #interrupt
 class Interrupt:
