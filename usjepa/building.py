@@ -284,6 +284,12 @@ def _follow_parent():
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
+def _lost(scheduler):
+    "What the future of a unit raises whose worker died, where the other workers live on"
+    if not scheduler: return ()
+    from distributed import KilledWorker
+    return KilledWorker
+
 def _pool(workers): return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _follow_parent)
 
 @contextmanager
@@ -335,7 +341,10 @@ def run_all(
                 while True:
                     for job in islice(todo, max(4, 2*workers) - len(waiting) if not scheduler else 1000 - len(waiting)): waiting[pool.submit(run_unit, *job)] = job
                     if not waiting: return
-                    for future in wait(waiting, return_when=FIRST_COMPLETED).done: seen = future.result(); yield waiting.pop(future)[0], seen
+                    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        try: seen = future.result()
+                        except _lost(scheduler): seen = _alone(waiting[future])
+                        yield waiting.pop(future)[0], seen
         except BrokenExecutor:
             suspects, waiting = list(waiting.values()), {}
             for job in suspects: yield job[0], _alone(job)
