@@ -280,7 +280,7 @@ class JEPA(nn.Module):
         context = encode(self.student, self.view(images), seen, real)
         prediction = self.predictor(context, seen, real, index, keep)
         tokens = teacher if teacher is not None and teacher.ndim == 3 else self.teach(images if teacher is None else teacher)
-        tokens = normalise_target(tokens, self.target_norm, self.target_mean, self.target_std)
+        tokens = self.target(tokens)
         target = gather(tokens, index)
         loss = jepa_loss(prediction, target, keep, self.kind)
         if self.visible: loss = loss + self.visible*jepa_loss(self.head(context)[:, None], gather(tokens, seen)[:, None], real[:, None], self.kind)
@@ -290,6 +290,10 @@ class JEPA(nn.Module):
         "What the student sees, (B, 3, H, W) float"
         if images.dtype == torch.uint8: images = images/255
         return ((images-self.mean)/self.std).expand(-1, 3, -1, -1)
+
+    def target(self, tokens):
+        "The teacher's tokens as they are to be predicted, (B, N, D) float32"
+        return normalise_target(tokens, self.target_norm, self.target_mean, self.target_std)
 
     @torch.no_grad()
     def teach(self, images):

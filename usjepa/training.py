@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['log', 'MEAN', 'STD', 'SAMPLE', 'cosine', 'schedule', 'student_share', 'plan', 'param_groups', 'make_order',
            'hold_out', 'Corpus', 'load_corpus', 'Steps', 'make_sampler', 'stack', 'collate', 'parts', 'student_config',
-           'make_teacher', 'build_jepa', 'keep_views', 'plain', 'sample', 'target_statistics', 'rankme', 'knn_score',
-           'pooled', 'validate', 'writing', 'save_checkpoint', 'load_checkpoint', 'Job', 'check_settings',
-           'start_engine', 'set_up', 'identity', 'run_folder', 'networks', 'settings_of', 'save', 'restore', 'begin',
-           'check_finite', 'train_step', 'log_entry', 'save_student', 'Run', 'outcome', 'Interrupt', 'pretrain', 'main']
+           'make_teacher', 'build_jepa', 'keep_views', 'plain', 'sample', 'looks', 'target_statistics', 'fit_head',
+           'rankme', 'knn_score', 'pooled', 'validate', 'writing', 'save_checkpoint', 'load_checkpoint', 'Job',
+           'check_settings', 'start_engine', 'set_up', 'identity', 'run_folder', 'networks', 'settings_of', 'save',
+           'restore', 'begin', 'check_finite', 'train_step', 'log_entry', 'save_student', 'Run', 'outcome', 'Interrupt',
+           'pretrain', 'main']
 
 # %% ../nbs/50_training.ipynb #imports
 import argparse
@@ -34,6 +35,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
 from safetensors import SafetensorError
+from sklearn.linear_model import Ridge
 from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -298,6 +300,18 @@ def sample(
     return np.array_split(few, -(-len(few)//config.batch_size))
 
 # %% ../nbs/50_training.ipynb #target-statistics
+def looks(
+    corpus:Corpus, # All frames
+    rows:np.ndarray, # (n,) those to train on
+    config:PretrainConfig, # Sizes, seed, region
+    device="cpu", # Of the networks
+): # Yields images (B, 1, H, W) uint8 and which of their patches count (B, N) bool
+    "Look at a fixed sample of whole training frames"
+    for part in sample(rows, config, "targets"):
+        images, regions = stack(plain(corpus, part, config.image_size))
+        valid = valid_patches(regions if config.usrc else torch.ones_like(regions), config.patch_size).flatten(1)
+        yield images[:, None].to(device), valid.to(device)
+
 @torch.no_grad()
 def target_statistics(
     jepa:JEPA, # Its teacher
@@ -307,13 +321,22 @@ def target_statistics(
     device="cpu", # Of the networks
 )->tuple: # Mean (D,), standard deviation (D,)
     "Measure each channel of the teacher's tokens over training frames"
-    tokens = []
-    for part in sample(rows, config, "targets"):
-        images, regions = stack(plain(corpus, part, config.image_size))
-        valid = valid_patches(regions if config.usrc else torch.ones_like(regions), config.patch_size).flatten(1)
-        tokens.append(jepa.teach(images[:, None].to(device))[valid.to(device)].float())
-    tokens = torch.cat(tokens)
+    tokens = torch.cat([jepa.teach(images)[valid].float() for images, valid in looks(corpus, rows, config, device)])
     return tokens.mean(0), tokens.std(0)
+
+@torch.no_grad()
+def fit_head(
+    jepa:JEPA, # Its linear layer of visible patches is changed in place
+    corpus:Corpus, # All frames
+    rows:np.ndarray, # (n,) those to train on
+    config:PretrainConfig, # Sizes, seed, region
+    device="cpu", # Of the networks
+)->None: # By ridge regression
+    "Let the student's tokens say linearly what the teacher says, before either is trained"
+    pairs = [(encode(jepa.student, jepa.view(images))[valid].float(), jepa.target(jepa.teach(images))[valid]) for images, valid in looks(corpus, rows, config, device)]
+    seen, said = (torch.cat(tokens).cpu().numpy() for tokens in zip(*pairs))
+    line = Ridge(alpha=1e-3*len(seen)*seen.var(0).mean()).fit(seen, said)
+    jepa.head.weight.copy_(torch.from_numpy(line.coef_)); jepa.head.bias.copy_(torch.from_numpy(line.intercept_))
 
 # %% ../nbs/50_training.ipynb #rankme
 def rankme(
@@ -524,7 +547,7 @@ def begin(
     job:Job, # Changed in place
     resume:bool, # False: forget what is in the folder
 )->None: # Ready for the next step
-    "Continue or start anew, with target statistics and a tracker"
+    "Continue or start anew, with target statistics, a first linear layer and a tracker"
     if not resume and job.engine.is_main_process:
         for file in job.folder.glob("checkpoint-*.pt"): file.unlink()
     job.engine.wait_for_everyone()
@@ -534,6 +557,8 @@ def begin(
     if job.config.target_norm == "standardise":
         with job.engine.autocast(): job.state["target"] = job.state["target"] or target_statistics(job.jepa, job.corpus, job.rows, job.config, job.engine.device)
         job.jepa.target_mean, job.jepa.target_std = (t.to(job.engine.device) for t in job.state["target"])
+    if job.config.visible and not job.state["step"]:
+        with job.engine.autocast(): fit_head(job.jepa, job.corpus, job.rows, job.config, job.engine.device)
     job.engine.init_trackers("usjepa", init_kwargs=dict(tensorboard=dict(purge_step=job.state["step"]+1))) # Later points are drawn again
 
 # %% ../nbs/50_training.ipynb #check-finite
