@@ -23,7 +23,7 @@ from .core import PROTOCOLS, ProbeConfig, check_name, data_root, fingerprint, lo
 from .corpus import load_frames
 from .corruption import CORRUPTIONS
 from .registry import ENCODERS, identify
-from .statistics import average_ranks, class_f1, cluster_bootstrap, confusion_counts, holm, paired_test, summarise
+from .statistics import average_ranks, class_f1, cluster_bootstrap, confusion_counts, holm, paired_auroc, paired_test, rank_frames, summarise
 from .ultrabench import TASKS, load_task
 
 # %% ../nbs/53_evaluation.ipynb #bench
@@ -118,18 +118,21 @@ def _read(text): return np.array([ord(c)-48 for c in text])
 
 def unpack(
     row, # A result row
-)->tuple: # labels (n,), predictions (S, n), patients (n,), K
+    said:str="predictions", # predictions, or ranks (as in `rank_frames`)
+)->tuple: # labels (n,), predictions (S, n) or ranks, patients (n,), K
     "Read the test set of a row"
-    return _read(row["truth"]), np.stack([_read(p) for p in row["predictions"]]), np.array(row["clusters"].split(), int), len(row["classes"])
+    numbers = lambda text: np.array(text.split(), int)
+    return _read(row["truth"]), np.stack([dict(predictions=_read, ranks=numbers)[said](line) for line in row[said]]), numbers(row["clusters"]), len(row["classes"])
 
 # %% ../nbs/53_evaluation.ipynb #make-row
 def _score(bench, rows, fold, p):
     "What a row says of the probabilities (S, m, K) of test rows (m,)"
     labels, patients, said = bench.labels[rows], bench.patients[rows], p.argmax(2)
     confusion = [np.mean([class_f1(confusion_counts(labels[fold == f], s[fold == f], p.shape[2])).mean() for s in said]) for f in np.unique(fold)]
+    write = lambda numbers: " ".join(map(str, numbers))
     return dict(summarise(labels, p, patients), **(dict(folds=[float(v) for v in confusion]) if len(confusion) > 1 else {}),
                 patients=len(set(patients)), seeds=list(range(len(p))),
-                truth=_spell(labels), predictions=[_spell(s) for s in said], clusters=" ".join(map(str, np.unique(patients, return_inverse=True)[1])))
+                truth=_spell(labels), predictions=[_spell(s) for s in said], ranks=[write(r) for r in rank_frames(p)], clusters=write(np.unique(patients, return_inverse=True)[1]))
 
 def _command(key, asked, experiment):
     "The line that computes a row where it is missing; an encoder that has no name was made by the notebook of the experiment"
@@ -262,22 +265,24 @@ def _lines(rows):
 def compare(
     rows:pd.DataFrame, # From `evaluate`
     baseline:str=None, # An encoder of the rows: compare each with it; None: all pairs
+    score:str="macro_f1", # macro_f1, or auroc: of the rows that have ranks
 )->pd.DataFrame: # The question, a, b, difference (a - b), low, high, p, p_holm
     "Test differences between encoders, paired by patient"
+    said, test = {"macro_f1": ("predictions", paired_test), "auroc": ("ranks", paired_auroc)}[check_name("score", score, ["macro_f1", "auroc"])]
     pairs = []
-    for question, part in _answered(rows).groupby(QUESTION, sort=False):
+    for question, part in _answered(rows, said).groupby(QUESTION, sort=False):
         lines = _lines(part)
         if baseline: check_name("baseline", baseline, lines)
         for a, b in ([(a, baseline) for a in lines if a != baseline] if baseline else combinations(lines, 2)):
             if all(lines[a][k] == lines[b][k] for k in ("data", "truth", "clusters")): pairs.append((dict(zip(QUESTION, question), a=a, b=b), lines[a], lines[b]))
-    def test(one, other):
-        (y, p, groups, K), (_, q, *_) = unpack(one), unpack(other)
-        return paired_test(y, p, q, groups, K, exchanges=max(2000, 40*len(pairs)))
-    out = [dict(line, **test(one, other)) for line, one, other in tqdm(pairs, desc="compare", unit="test", leave=False, delay=2)]
+    def judge(one, other):
+        (y, p, groups, K), (_, q, *_) = unpack(one, said), unpack(other, said)
+        return test(y, p, q, groups, K, exchanges=max(2000, 40*len(pairs)))
+    out = [dict(line, **judge(one, other)) for line, one, other in tqdm(pairs, desc="compare", unit="test", leave=False, delay=2)]
     table = pd.DataFrame(out, columns=[*QUESTION, "a", "b", "difference", "low", "high", "p"])
     return table.assign(p_holm=holm(table.p))
 
-def _answered(rows): return rows[rows.macro_f1.notna()] if "macro_f1" in rows else rows.iloc[:0].reindex(columns=[*rows.columns, "macro_f1"])
+def _answered(rows, column="macro_f1"): return rows[rows[column].notna()] if column in rows else rows.iloc[:0].reindex(columns=[*rows.columns, column])
 
 # %% ../nbs/53_evaluation.ipynb #ranks
 def ranks(
