@@ -152,7 +152,7 @@ def result_table(
 COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 5, 9)] # Without grey, which is for controls, and what is pale in print
 KNOWN = ("usrc-jepa", "usfm", "dinov2-small", "urfm", "dinov3", "echocare", "us-jepa", "ultrasam", "litemedsam", "samus",
          "efficientnet-lite0", "usf-mae", "ijepa", "ultrafedfm", "biomedclip", "mae", "siglip2", "fetalclip", "dinov2",
-         "usjepa", "start", "usrcjepa", "dinov2-small@112", "scratch", "usrcjepa-seed1", "usjepa-seed1", "usjepa-tiny", "usrcjepa-tiny", "last", "last-us", "shuffled") # A new name goes to the end
+         "usjepa", "start", "usrcjepa", "dinov2-small@112", "scratch", "usrcjepa-seed1", "usjepa-seed1", "usjepa-tiny", "last", "last-us", "shuffled", "salt", "usrcjepa-tiny") # A new name goes to the end
 MARKERS = "osD^vPX"
 
 def look(
