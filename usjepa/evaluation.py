@@ -115,24 +115,25 @@ def predict(
 # %% ../nbs/53_evaluation.ipynb #spell
 def _spell(labels): return "".join(chr(48+k) for k in labels)
 def _read(text): return np.array([ord(c)-48 for c in text])
+def _spell_numbers(numbers): return " ".join(map(str, numbers))
+def _read_numbers(text): return np.array(text.split(), int)
 
 def unpack(
     row, # A result row
     said:str="predictions", # predictions, or ranks (as in `rank_frames`)
 )->tuple: # labels (n,), predictions (S, n) or ranks, patients (n,), K
     "Read the test set of a row"
-    numbers = lambda text: np.array(text.split(), int)
-    return _read(row["truth"]), np.stack([dict(predictions=_read, ranks=numbers)[said](line) for line in row[said]]), numbers(row["clusters"]), len(row["classes"])
+    read = dict(predictions=_read, ranks=_read_numbers)[said]
+    return _read(row["truth"]), np.stack([read(line) for line in row[said]]), _read_numbers(row["clusters"]), len(row["classes"])
 
 # %% ../nbs/53_evaluation.ipynb #make-row
 def _score(bench, rows, fold, p):
     "What a row says of the probabilities (S, m, K) of test rows (m,)"
     labels, patients, said = bench.labels[rows], bench.patients[rows], p.argmax(2)
     confusion = [np.mean([class_f1(confusion_counts(labels[fold == f], s[fold == f], p.shape[2])).mean() for s in said]) for f in np.unique(fold)]
-    write = lambda numbers: " ".join(map(str, numbers))
     return dict(summarise(labels, p, patients), **(dict(folds=[float(v) for v in confusion]) if len(confusion) > 1 else {}),
                 patients=len(set(patients)), seeds=list(range(len(p))),
-                truth=_spell(labels), predictions=[_spell(s) for s in said], ranks=[write(r) for r in rank_frames(p)], clusters=write(np.unique(patients, return_inverse=True)[1]))
+                truth=_spell(labels), predictions=[_spell(s) for s in said], ranks=[_spell_numbers(r) for r in rank_frames(p)], clusters=_spell_numbers(np.unique(patients, return_inverse=True)[1]))
 
 def _command(key, asked, experiment):
     "The line that computes a row where it is missing; an encoder that has no name was made by the notebook of the experiment"

@@ -69,13 +69,18 @@ def scores(
                 auroc=float(np.mean(auroc)), ece=calibration_error(labels, probabilities))
 
 # %% ../nbs/52_statistics.ipynb #group-counts
-def _group_counts(labels, predictions, groups, classes):
-    "Confusion counts (G, S, K²) of each group, and the class (G,) of each, K for groups of several"
+def _grouped(labels, groups, classes):
+    "The group (n,) of each frame, as a number, and the class (G,) of each group, K for groups of several"
     names, group = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(names), len(predictions), classes**2))
+    there = np.zeros((len(names), classes), bool)
+    there[group, labels] = True
+    return group, np.where(there.sum(1) > 1, classes, there.argmax(1))
+
+def _group_counts(labels, predictions, group, classes):
+    "Confusion counts (G, S, K²) of each group"
+    counts = np.zeros((group.max()+1, len(predictions), classes**2))
     np.add.at(counts, (group, np.arange(len(predictions))[:, None], labels*classes + predictions), 1)
-    there = counts[:, 0].reshape(-1, classes, classes).sum(2) > 0                        # (G, K)
-    return counts, np.where(there.sum(1) > 1, classes, there.argmax(1))
+    return counts
 
 def _mean_f1(confusion, classes):
     "Macro-F1, mean over seeds, of confusion counts (..., S, K²)"
@@ -101,8 +106,8 @@ def cluster_bootstrap(
     seed:int=0, # Of the draws: the same seed and groups give the same draws, so differences of encoders are paired
 )->np.ndarray: # (R,) macro-F1 in percent, mean over seeds; np.percentile(…, [2.5, 97.5]) is the interval
     "Resample the groups of a test set with replacement, within each class"
-    counts, stratum = _group_counts(labels, predictions, groups, classes)
-    return _mean_f1(np.tensordot(_draw_groups(np.int64(stratum).tobytes(), resamples, seed), counts, 1), classes)
+    group, stratum = _grouped(labels, groups, classes)
+    return _mean_f1(np.tensordot(_draw_groups(np.int64(stratum).tobytes(), resamples, seed), _group_counts(labels, predictions, group, classes), 1), classes)
 
 # %% ../nbs/52_statistics.ipynb #paired-test
 @lru_cache(1)
@@ -126,7 +131,7 @@ def paired_test(
     seed:int=0, # Of the draws
 )->dict: # difference (one - other, points of macro-F1), low, high (95 %), p (two-sided)
     "Compare two encoders on the same patients: bootstrap interval and permutation test"
-    a, b = (_group_counts(labels, p, groups, classes)[0] for p in (one, other))
+    a, b = (_group_counts(labels, p, _grouped(labels, groups, classes)[0], classes) for p in (one, other))
     draws = [cluster_bootstrap(labels, p, groups, classes, resamples, seed) for p in (one, other)]
     swap = np.tensordot(_exchanges(len(a), exchanges, seed), b-a, 1)
     chance = _mean_f1(a.sum(0)+swap, classes) - _mean_f1(b.sum(0)-swap, classes)
@@ -164,7 +169,7 @@ def auroc_bootstrap(
     seed:int=0, # Of the draws: those of `cluster_bootstrap`
 )->np.ndarray: # (R,) AUROC in percent, one against the rest, mean of the classes that occur
     "Resample the groups of a test set with replacement, within each class"
-    stratum, group = _group_counts(labels, labels[None], groups, classes)[1], np.unique(groups, return_inverse=True)[1]
+    group, stratum = _grouped(labels, groups, classes)
     times, values = _draw_groups(np.int64(stratum).tobytes(), resamples, seed), []
     for here, rank in _against_rest(labels, ranks):
         of_class, of_rest = (times @ np.bincount(group[side], minlength=len(stratum)) for side in (here, ~here))
