@@ -56,7 +56,8 @@ from ..encoders.registry import read_config
 from ..data.sampling import BalancedSampler
 from ..data.corpus import open_corpus
 from ..data.ultrabench import load_task
-from ..core.augment import KeptTokens, augment, crop, fixed_view, keep_tokens, view_numbers
+from ..core.augment import augment, crop, fixed_view, view_numbers
+from .teacher import CachedTokens, cache_tokens
 
 # %% ../../nbs/training/04_train.ipynb #log
 log = logging.getLogger("usjepa")
@@ -176,7 +177,7 @@ class Steps(Dataset):
         config:PretrainConfig, # Batch, augmentation, masks, seed
         rank:int=0, # This process
         world:int=1, # Processes
-        kept:KeptTokens=None, # Of the fixed views, from `keep_views`; None: the teacher is asked at every step
+        kept:CachedTokens=None, # Of the fixed views, from `keep_views`; None: the teacher is asked at every step
     ):
         self.corpus, self.rows, self.config, self.rank, self.world, self.kept = corpus, rows, config, rank, world, kept
         self.sampler = make_sampler(config)
@@ -269,7 +270,7 @@ def keep_views(
     corpus:Corpus, # All frames
     config:PretrainConfig, # Views, crops, precision
     engine:Accelerator, # Its device and precision
-)->KeptTokens: # View k of frame i is number i·views + k
+)->CachedTokens: # View k of frame i is number i·views + k
     "Ask the teacher about the fixed views of all frames, once"
     def view(i):
         return crop(*corpus.read(i//config.views), fixed_view([i])[0], config.crop_scale, config.image_size)[0]
@@ -278,7 +279,7 @@ def keep_views(
         with engine.autocast(): return jepa.teach(images.to(engine.device))
     teacher, code = jepa.teacher, [Path(sys.modules[f.__module__].__file__) for f in (crop, load_encoder, match_grid)]
     key = fingerprint(teacher.sha256, teacher.spec, teacher.input_size, config.precision, corpus.key, [config.views, config.crop_scale, config.image_size, jepa.student.patch_embed.grid_size], *code)
-    return keep_tokens(teach, view, len(corpus)*config.views, key)
+    return cache_tokens(teach, view, len(corpus)*config.views, key)
 
 # %% ../../nbs/training/04_train.ipynb #plain
 SAMPLE = 256 # Frames from which target statistics and the online probe learn
