@@ -9,7 +9,6 @@ __all__ = ['log', 'ARCHIVES', 'FRAME_BYTES', 'DECODERS', 'Work', 'scan', 'Recipe
 # %% ../../nbs/data/06_build.ipynb #imports
 import argparse
 import csv
-import fcntl
 import importlib.metadata
 import io
 import json
@@ -37,7 +36,7 @@ from tqdm.auto import tqdm
 import usjepa
 from .catalogue import Source, find_sources
 from ..settings import check_name
-from ..store import code_version, fingerprint
+from ..store import code_version, fingerprint, lock, remove_parts, write_atomically
 from ..image.readers import open_clips, open_pictures, reader_of
 from ..image.preprocess import prepare
 from ..image.region import locate_region
@@ -351,12 +350,6 @@ def run_all(
             for job in suspects: yield job[0], _alone(job)
 
 # %% ../../nbs/data/06_build.ipynb #finish
-def _write_text(path, text):
-    "Write a text file, completely or not at all"
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-    part.rename(path)
-
 def _counts(units, parts):
     "What was kept and dropped of each source: a list of dicts"
     counts = {}
@@ -381,8 +374,8 @@ def _finish(out, units, names, rejected, recipe):
     index = pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries().combine_chunks()
     rows = io.StringIO()
     csv.writer(rows).writerows([("dataset", "path", "frames", "reason"), *dict.fromkeys(lines)])
-    _write_text(out/"rejected.csv", rows.getvalue())
-    _write_text(out/"corpus.json", json.dumps(dict(format="usjepa-corpus", frames=len(index), recipe=asdict(recipe), counts=_counts(units, parts), version=code_version()), indent=1))
+    with write_atomically(out/"rejected.csv") as f: f.write(rows.getvalue())
+    with write_atomically(out/"corpus.json") as f: f.write(json.dumps(dict(format="usjepa-corpus", frames=len(index), recipe=asdict(recipe), counts=_counts(units, parts), version=code_version()), indent=1))
     write_table(index, out/"index.parquet")
     keep = {*names, *(told["shard"] for told, *_ in parts)}
     for old in [*out.glob("parts/*"), *out.glob("shards/*")]:
@@ -390,14 +383,6 @@ def _finish(out, units, names, rejected, recipe):
     return len(index)
 
 # %% ../../nbs/data/06_build.ipynb #build
-@contextmanager
-def _lock(out):
-    "Let one build at a time write to a folder"
-    with open(out/".lock", "w") as f:
-        try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error: raise OSError(f"another build is writing to {out}: wait for it, or choose another folder") from error
-        yield
-
 def _complete(out, part):
     "Whether a unit is done and its shard still there"
     try: shard = json.loads(pq.read_schema(out/part).metadata[b"unit"])["shard"]
@@ -432,8 +417,8 @@ def build_corpus(
         if lost: raise ValueError(f"{out} holds {', '.join(lost)}, which this call does not name: name all sources, or choose another folder")
         if other: raise ValueError(f"{out} holds a corpus with {'; '.join(other)}: choose another folder, or remove it")
     (out/"parts").mkdir(parents=True, exist_ok=True)
-    with _lock(out):
-        for part in [*out.glob("*.part"), *out.glob("*/*.part")]: shutil.rmtree(part) if part.is_dir() else part.unlink()
+    with lock(out/".lock"):
+        remove_parts(out)
         units, code = [u for s, works, _ in scans for u in cut(s, works, unit)], fingerprint(*_code())
         names = [part_name(u, recipe, code) for u in units]
         _work(units, names, recipe, out, workers, scheduler)

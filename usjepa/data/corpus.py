@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..store import fingerprint
+from ..store import fingerprint, write_atomically
 from ..image.preprocess import resize
 
 # %% ../../nbs/data/05_corpus.ipynb #encode-region
@@ -218,7 +218,4 @@ def write_table(
     path:Path, # Of the file
 )->None:
     "Write a Parquet file, completely or not at all"
-    part = path.with_suffix(f".{os.getpid()}.part")
-    pq.write_table(table, part, row_group_size=1 << 20)
-    with open(part, "rb") as f: os.fsync(f.fileno())
-    part.rename(path)
+    with write_atomically(path, "wb") as f: pq.write_table(table, f, row_group_size=1 << 20)

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from ..image.preprocess import preprocess
 from ..image.readers import read_image
 from ..image.region import find_region
-from ..store import cache_root, fingerprint, once
+from ..store import build_once, cache_root, fingerprint
 
 # %% ../../nbs/data/01_frames.ipynb #log
 log = logging.getLogger("usjepa")
@@ -63,7 +63,7 @@ def load_frames(
     "Read and prepare files, or find them prepared; raises OSError if too many cannot be read"
     code = [Path(sys.modules[f.__module__].__file__) for f in (find_region, preprocess)]
     key = fingerprint([fingerprint(Path(p)) if Path(p).is_file() else None for p in paths], None if clips is None else list(map(str, clips)), size, *code)
-    folder = once(cache_root()/"frames"/key[:24], lambda part: _write_frames(part, [Path(p) for p in paths], size, clips, max_unreadable))
+    folder = build_once(cache_root()/"frames"/key[:24], lambda part: _write_frames(part, [Path(p) for p in paths], size, clips, max_unreadable))
     kept, shape = np.load(folder/"kept.npy"), (-1, size, size)
     _judge(np.delete(paths, kept), len(paths), max_unreadable) # Another call may have allowed more
     regions = np.unpackbits(np.load(folder/"regions.npy"), axis=1, count=size*size).view(bool)

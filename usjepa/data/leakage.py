@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from . import build
 from ..image import preprocess, region
 from .build import Recipe, prepare_clip
-from ..store import cache_root, fingerprint, once, repo_root
+from ..store import build_once, cache_root, fingerprint, repo_root
 from ..settings import check_name
 from ..image.readers import open_pictures
 from .corpus import decode_region, short_hash, write_table
@@ -94,7 +94,7 @@ def _stored(key, make):
     "Signs from the cache, or made now"
     def fill(folder):
         for name, array in vars(make()).items(): np.save(folder/f"{name}.npy", array)
-    folder = once(cache_root()/"signs"/fingerprint(key, SIDE, CUTS)[:24], fill)
+    folder = build_once(cache_root()/"signs"/fingerprint(key, SIDE, CUTS)[:24], fill)
     return Signs(*(np.load(folder/f"{name}.npy", mmap_mode="r") for name in Signs.__dataclass_fields__))
 
 # %% ../../nbs/data/08_leakage.ipynb #sign-corpus

@@ -25,7 +25,7 @@ from scipy.io import loadmat
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from tqdm.auto import tqdm
 
-from ..store import cache_root, data_root, fingerprint, once, repo_root
+from ..store import build_once, cache_root, data_root, fingerprint, repo_root
 from ..settings import check_name
 from ..rng import rng
 from ..image.readers import VIDEOS, log, read_clip
@@ -93,7 +93,7 @@ def clip_frames(
             grey = frame.ndim == 3 and (frame == frame[..., :1]).all()
             Image.fromarray(frame[..., 0] if grey else frame).save(part/f"{i:02d}.png", compress_level=1)
     folder = cache_root()/"clips"/fingerprint(Path(path), "frames[1::int(fps/3)][:30]")[:24]
-    return sorted(once(folder, fill).glob("*.png"))
+    return sorted(build_once(folder, fill).glob("*.png"))
 
 # %% ../../nbs/data/03_ultrabench.ipynb #expand-clips
 CLIPS = VIDEOS | {".dcm", ".dicom"}
@@ -167,7 +167,7 @@ def _fatty_liver(root):
                 rows.append(dict(id=f"{number}_{i}", label=label, group=number))
         pd.DataFrame(rows).to_csv(part/"frames.csv", index=False)
     mat = _files(root, "*.mat")[0]
-    folder = once(cache_root()/"clips"/fingerprint(mat, "fatty_liver")[:24], fill)
+    folder = build_once(cache_root()/"clips"/fingerprint(mat, "fatty_liver")[:24], fill)
     table = pd.read_csv(folder/"frames.csv", dtype=str)
     return _records([folder/f"{i}.png" for i in table.id], table.label.astype(int), table.id, table.group, clip=table.group)
 
@@ -475,7 +475,7 @@ def _simulated_task(name, split, fold, seed):
             rows.append(dict(id=f"{i:05d}", **{k: frame[k] for k in ("label", "patient", "split")}))
         pd.DataFrame(rows).to_csv(part/"frames.csv", index=False)
     code = Path(sys.modules[simulate_task.__module__].__file__)
-    folder = once(cache_root()/"simulated"/f"{name}-{fingerprint(code, base, seed, scale)[:16]}", fill)
+    folder = build_once(cache_root()/"simulated"/f"{name}-{fingerprint(code, base, seed, scale)[:16]}", fill)
     table = pd.read_csv(folder/"frames.csv", dtype=dict(id=str, patient=str))
     frames = _records([folder/f"{i}.png" for i in table.id], table.label, table.id, table.patient, table.split)
     if split == "grouped": frames = grouped(frames, fold, seed)

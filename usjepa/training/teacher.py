@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..store import cache_root, once
+from ..store import build_once, cache_root
 
 # %% ../../nbs/training/01_teacher.ipynb #cached-tokens
 PART = 1024 # Views in a file
@@ -53,5 +53,5 @@ def cache_tokens(
     files = []
     for start in tqdm(range(0, n, PART), desc="teacher", unit_scale=PART, unit="view", leave=False, delay=1):
         part = np.arange(start, min(start+PART, n))
-        files.append(once(folder/f"{start//PART:05d}", compute)/"tokens.npy")
+        files.append(build_once(folder/f"{start//PART:05d}", compute)/"tokens.npy")
     return CachedTokens(files)
