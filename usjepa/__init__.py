@@ -17,7 +17,7 @@ PUBLIC = {
     "list_encoders": "encoders.registry",
     "load_encoder": "encoders.encoder",
     "TASKS": "data.ultrabench",
-    "load_task": "data.ultrabench",
+    "load_task": "data.tasks",
     "evaluate": "evaluation.evaluate",
     "PretrainConfig": "settings",
     "ProbeConfig": "settings",

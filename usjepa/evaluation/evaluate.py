@@ -25,7 +25,8 @@ from ..data.frames import load_frames
 from ..core.corruption import CORRUPTIONS
 from ..encoders.registry import ENCODERS, identify
 from .statistics import average_ranks, class_f1, cluster_bootstrap, confusion_counts, holm, paired_auroc, paired_test, rank_frames, summarise
-from ..data.ultrabench import TASKS, load_task
+from ..data.tasks import load_task
+from ..data.ultrabench import TASKS
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #bench
 @dataclass
@@ -85,7 +86,7 @@ def prepare_task(
 # %% ../../nbs/evaluation/04_evaluate.ipynb #predict
 def _all_features(bench, encoder, pooling, corruption, severity, sides):
     "Features (n, D) of all frames; zeros on sides that are not asked for"
-    from usjepa.evaluation.probes import CorruptedFrames, extract_features
+    from usjepa.evaluation.features import CorruptedFrames, extract_features
     seen = {side: CorruptedFrames(f, corruption, severity) if severity else f for side, f in bench.frames.items()}
     parts = {side: extract_features(encoder, seen[side], pooling) for side in sides}
     return np.concatenate([parts[side] if side in parts else np.zeros((len(f), next(iter(parts.values())).shape[1]), np.float32) for side, f in bench.frames.items()])

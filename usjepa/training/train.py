@@ -55,7 +55,7 @@ from ..core.model import JEPA, PatchPixels, Predictor, ema_update, encode, fast,
 from ..encoders.registry import read_config
 from ..data.sampling import BalancedSampler
 from ..data.corpus import open_corpus
-from ..data.ultrabench import load_task
+from ..data.tasks import load_task
 from ..core.augment import augment, crop, fixed_view, view_numbers
 from .teacher import CachedTokens, cache_tokens
 
