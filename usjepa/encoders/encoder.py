@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['log', 'POOLINGS', 'LAYOUTS', 'OWN', 'CARD', 'read_tokens', 'Pixels', 'resize_images', 'resize_positions', 'Encoder',
            'Layout', 'join_attention', 'translate', 'read_checkpoint', 'unwrap', 'onnx_tensors', 'converted',
-           'check_tensors', 'build_model', 'load_weights', 'timm_spec', 'random_encoder', 'save_pretrained',
-           'from_pretrained', 'student_encoder', 'own_encoder', 'export_transformers', 'copy_blocks', 'hub_spec',
-           'load_encoder', 'named_spec', 'pca_tokens']
+           'check_tensors', 'build_model', 'load_weights', 'timm_spec', 'untrained_spec', 'random_encoder',
+           'save_pretrained', 'from_pretrained', 'student_spec', 'student_encoder', 'own_encoder',
+           'export_transformers', 'copy_blocks', 'hub_spec', 'load_encoder', 'named_spec', 'EncoderIdentity',
+           'identify', 'pca_tokens']
 
 # %% ../../nbs/encoders/04_encoder.ipynb #imports
 import json
@@ -114,6 +115,11 @@ class Encoder(nn.Module):
         self.positions = {k: model.get_parameter(k).clone() for k in tables if isinstance(model, (VisionTransformer, Beit))}
         self.native = tuple(model.patch_embed.img_size) if self.positions else None
         self.periods = model.rope.periods.clone() if spec.architecture.endswith("dinov3_qkvb") else None
+
+    @property
+    def settings(self)->dict: # As `EncoderSpec.settings`
+        "List what decides over features beside the weights: with `sha256` the identity of the features"
+        return self.spec.settings(self.input_size, self.pooling)
 
     def train(self, mode=True): return super().train(False)
 
@@ -381,6 +387,12 @@ def timm_spec(name, timm_name, model): # -> EncoderSpec
         (tuple(cfg["mean"]), tuple(cfg["std"])), cfg["interpolation"] if cfg["interpolation"] in ("bilinear", "nearest") else "bicubic", cfg["input_size"][0],
         layouts=("any timm",), file=f"{timm_name}.safetensors", hub=cfg.get("hf_hub_id") or "", source=f"huggingface.co/{cfg.get('hf_hub_id')}", licence=str(cfg.get("license") or ""), certainty="C", citation="Wightman, timm")
 
+def untrained_spec(name:str)->EncoderSpec: # random-<timm name>
+    "Describe an untrained network; raises ValueError for a name that timm does not know"
+    full = check_name("timm model", untrained_name(name), timm.list_models())
+    with torch.device("meta"):
+        return timm_spec(name, full, timm.create_model(full, num_classes=0))
+
 def random_encoder(
     name:str, # random-<timm name>; vit-tiny, vit-small, vit-base, vit-large are short for vit_…_patch16_224
 )->Encoder: # The same weights always
@@ -438,6 +450,30 @@ def from_pretrained(
     return student
 
 # %% ../../nbs/encoders/04_encoder.ipynb #own-encoder
+def student_spec(
+    config:dict, # architecture (size, image_size, patch_size), mean, std
+    name:str, # Of the encoder
+    file:str="model.safetensors", # Name of its file
+)->EncoderSpec:
+    "Describe a student as an encoder"
+    architecture = config["architecture"]
+    width, _, _ = SIZES[architecture["size"]]
+    return EncoderSpec(
+        name=name,
+        architecture=f"vit {architecture['size']}",
+        dim=width,
+        patch=architecture["patch_size"],
+        input_size=architecture["image_size"],
+        poolings=("mean",),
+        norm=((config["mean"],)*3, (config["std"],)*3),
+        resize="bilinear",
+        containers=(),
+        file=file,
+        source="pretraining",
+        certainty="C",
+        citation="this project",
+    )
+
 def student_encoder(
     student:nn.Module, # A `vit`
     config:dict, # architecture (size, image_size, patch_size), mean, std
@@ -447,9 +483,7 @@ def student_encoder(
 )->Encoder: # Frozen, on the mean of the patch tokens
     "Make an encoder of a student"
     sha256 = sha256 or fingerprint(*(part for k, v in student.state_dict().items() for part in (k, v.cpu().numpy())))
-    a = config["architecture"]
-    spec = EncoderSpec(name, f"vit {a['size']}", student.embed_dim, a["patch_size"], a["image_size"], ("mean",), ((config["mean"],)*3, (config["std"],)*3), "bilinear", file=file, source="pretraining", certainty="C", citation="this project")
-    return Encoder(student, spec, sha256, f"{name}: {file}, sha256 {sha256}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
+    return Encoder(student, student_spec(config, name, file), sha256, f"{name}: {file}, sha256 {sha256}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
 
 def own_encoder(path, name=None): # -> Encoder
     "Load a checkpoint that pretraining wrote as a frozen encoder"
@@ -564,6 +598,32 @@ def named_spec(name:str)->EncoderSpec:
     if name not in ENCODERS and timm.is_model(name):
         with torch.device("meta"): return timm_spec(name, name, timm.create_model(name, num_classes=0))
     return ENCODERS[check_name("encoder", name, list_encoders())]
+
+# %% ../../nbs/encoders/04_encoder.ipynb #identify
+@dataclass(frozen=True)
+class EncoderIdentity:
+    "What features depend on"
+    name:str # Of the encoder
+    sha256:str # Of its weights
+    settings:dict # As `EncoderSpec.settings`
+
+    @property
+    def pooling(self)->str: return self.settings["pooling"]
+
+def identify(
+    name:str, # As in `load_encoder`
+)->EncoderIdentity: # That of the loaded encoder; None: it has to be loaded to know
+    "Say which weights and settings a name means, without loading them; raises FileNotFoundError, with instructions, where they are missing"
+    folder = Path(shipped().get(name, name))
+    if name == "raw-pixels":
+        return EncoderIdentity(name, PIXELS_SHA256, ENCODERS[name].settings())
+    if name.startswith("random-"):
+        return EncoderIdentity(name, untrained_sha256(name), untrained_spec(name).settings())
+    if folder.is_dir() and read_config(folder):
+        return EncoderIdentity(folder.resolve().name, file_sha256(folder/"model.safetensors"), student_spec(read_config(folder), name).settings())
+    if folder.is_dir() or name not in ENCODERS:
+        return None
+    return EncoderIdentity(name, file_sha256(find_weights(ENCODERS[name])), ENCODERS[name].settings())
 
 # %% ../../nbs/encoders/04_encoder.ipynb #pca-tokens
 def pca_tokens(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['IMAGENET', 'CLIP', 'HALF', 'PLAIN', 'GRAY', 'VIT_B', 'ENCODERS', 'PIXELS_SHA256', 'EncoderSpec', 'cached_repo',
            'weights_file', 'find_weights', 'file_sha256', 'read_config', 'shipped', 'list_encoders', 'untrained_name',
-           'untrained_sha256', 'identify']
+           'untrained_sha256']
 
 # %% ../../nbs/encoders/01_registry.ipynb #imports
 import hashlib
@@ -46,6 +46,23 @@ class EncoderSpec:
     certainty:str = "" # C, 3P or I
     citation:str = ""
     sha256:str = "" # Of the published file, if it was published
+
+    def settings(self,
+        input_size:tuple=None, # (h, w) in pixels; None: the published
+        pooling:str=None, # None: the default
+    )->dict: # Text, numbers and lists alone: equal to itself when it comes back from JSON
+        "List what decides over features beside the weights"
+        mean, std = self.norm
+        return dict(
+            input_size=list(input_size or (self.input_size, self.input_size)),
+            resize=self.resize,
+            channels=self.channels,
+            mean=list(mean),
+            std=list(std),
+            part=self.containers[0] if self.containers else "",
+            tokens=self.tokens,
+            pooling=pooling or self.poolings[0],
+        )
 
 # %% ../../nbs/encoders/01_registry.ipynb #table-rows
 VIT_B = partial(EncoderSpec, architecture="vit_base_patch16_224", dim=768, patch=16, input_size=224)
@@ -171,14 +188,3 @@ def untrained_name(name): # random-<timm name>, or random-vit-tiny, -small, -bas
 def untrained_sha256(name): # As above -> 64 hexadecimal digits
     "Hash the recipe of a network that never learnt"
     return hashlib.sha256(f"{untrained_name(name)}, untrained".encode()).hexdigest()
-
-def identify(
-    name:str, # As in `load_encoder`
-)->tuple: # (name, SHA-256 of the weights, default pooling) that the loaded encoder would have; None: it has to be loaded to know
-    "Say which weights a name means, without loading them; raises FileNotFoundError, with instructions, where they are missing"
-    if name.startswith("random-"): return name, untrained_sha256(name), "mean"
-    folder = Path(shipped().get(name, name))
-    if folder.is_dir() and read_config(folder): return folder.resolve().name, file_sha256(folder/"model.safetensors"), "mean"
-    if folder.is_dir() or name not in ENCODERS: return None
-    spec = ENCODERS[name]
-    return name, PIXELS_SHA256 if name == "raw-pixels" else file_sha256(find_weights(spec)), spec.poolings[0]

@@ -23,7 +23,7 @@ from ..settings import PROTOCOLS, ProbeConfig, check_name, resolve_preset
 from ..store import data_root, fingerprint, load_rows, save_row
 from ..data.frames import load_frames
 from ..core.corruption import CORRUPTIONS
-from ..encoders.registry import ENCODERS, identify
+from ..encoders.registry import ENCODERS
 from .statistics import average_ranks, class_f1, cluster_bootstrap, confusion_counts, holm, paired_auroc, paired_test, rank_frames, summarise
 from ..data.tasks import load_task
 from ..data.ultrabench import TASKS
@@ -181,9 +181,11 @@ def _find_bench(name, missing, size, few):
 class _Candidate:
     "An encoder that may be asked: loaded where a row is missing, or where its name does not say which weights it means"
     def __init__(self, encoder): # A name, a path, or an Encoder
+        from usjepa.encoders.encoder import identify
         if isinstance(encoder, (str, Path)): self.asked, known = encoder, identify(str(encoder))
         else: self.asked, self.model, known = None, encoder, None
-        self.name, self.sha256, self.pooling = known or (self.model.name, self.model.sha256, self.model.pooling)
+        known = known or self.model
+        self.name, self.sha256, self.pooling = known.name, known.sha256, known.pooling
 
     @cached_property
     def model(self):
