@@ -19,7 +19,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..settings import check_name
-from ..store import cache_root, fingerprint
+from ..store import cache_root, code_of, fingerprint
 from ..core.corruption import corrupt
 from ..encoders.encoder import POOLINGS
 
@@ -29,9 +29,10 @@ def feature_key(
     frames, # `Frames`, or anything with `images` and `key`
     pooling=None, # None: the encoder's default
 )->str: # 64 hexadecimal digits
-    "Name the features of these frames under this encoder by everything they depend on"
-    code = sorted({sys.modules[type(layer).__module__].__file__ for layer in encoder.modules()})
-    return fingerprint(encoder.sha256, encoder.spec, encoder.input_size, pooling or encoder.pooling, frames.key, *map(Path, code))
+    "Name the features of these frames in the cache by everything they depend on, code included"
+    layers = {sys.modules[type(layer).__module__].__file__ for layer in encoder.modules()}
+    code = code_of("encoders.encoder", "evaluation.features", *getattr(frames, "code", ()))
+    return fingerprint(encoder.sha256, encoder.spec, encoder.input_size, pooling or encoder.pooling, frames.key, code, *map(Path, sorted(layers)))
 
 # %% ../../nbs/evaluation/01_features.ipynb #region-mean
 def region_mean(
@@ -107,7 +108,8 @@ class CorruptedFrames:
         severity:float, # 0 to 3
     ):
         self.frames, self.corruption, self.severity, self.regions = frames, corruption, severity, frames.regions
-        self.key = fingerprint(frames.key, corruption, float(severity), Path(sys.modules[corrupt.__module__].__file__))
+        self.key = fingerprint(frames.key, corruption, float(severity))
+        self.code = ("core.corruption", "evaluation.features") # For the key of a cache
 
     @cached_property
     def images(self): # (n, H, W) uint8
