@@ -117,7 +117,7 @@ class Shard:
         if self.tar:
             self.tar.close()
             with open(self.part, "rb") as f: os.fsync(f.fileno())
-        if self.offsets and not (self.out/name).exists(): self.part.rename(self.out/name)
+        if self.offsets and not (self.out/name).exists(): os.replace(self.part, self.out/name)
         self.discard()
         return name if self.offsets else ""
 

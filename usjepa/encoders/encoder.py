@@ -13,7 +13,6 @@ __all__ = ['log', 'POOLINGS', 'LAYOUTS', 'OWN', 'CARD', 'read_tokens', 'Pixels',
 # %% ../../nbs/encoders/04_encoder.ipynb #imports
 import json
 import logging
-import os
 import re
 import zlib
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import timm
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from .architectures import SAMUS, EchoCare, LiteMedSAM
-from ..store import cache_root, fingerprint
+from ..store import cache_root, fingerprint, write_atomically
 from ..settings import check_name
 from ..core.model import SIZES, vit
 from .registry import ENCODERS, IMAGENET, PIXELS_SHA256, EncoderSpec, cached_repo, file_sha256, find_weights, list_encoders, read_config, shipped, untrained_name, untrained_sha256, weights_file
@@ -313,7 +313,8 @@ def onnx_tensors(
 def converted(path): # -> Path of a .safetensors file in the cache
     "Convert an ONNX file once"
     out = cache_root()/f"{path.stem}-{file_sha256(path)[:12]}.safetensors"
-    if not out.exists(): save_file(onnx_tensors(path), f"{out}.{os.getpid()}"); os.replace(f"{out}.{os.getpid()}", out)
+    if not out.exists():
+        with write_atomically(out, "wb") as f: f.write(safetensors.torch.save(onnx_tensors(path)))
     return out
 
 # %% ../../nbs/encoders/04_encoder.ipynb #check-tensors
@@ -429,11 +430,11 @@ def save_pretrained(
     folder, config = Path(folder), dict(mean=0.25, std=0.25, training={}) | dict(config) | dict(format="usjepa")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in unwrap(student.state_dict(), ()).items()}
-    save_file(tensors, folder/"model.tmp", metadata=dict(format="pt"))
     width, depth, heads = SIZES[config["architecture"]["size"]]
     card = card or CARD.format(name=folder.name, width=width, depth=depth, heads=heads, **config["architecture"], mean=config["mean"], std=config["std"], training=json.dumps(config["training"], default=str))
-    for name, content in (("config.json", json.dumps(config, indent=1, default=str)+"\n"), ("README.md", card)): (folder/name).write_text(content)
-    os.replace(folder/"model.tmp", folder/"model.safetensors")
+    with write_atomically(folder/"model.safetensors", "wb") as f: # Appears last: with it, all is there
+        f.write(safetensors.torch.save(tensors, dict(format="pt")))
+        for name, content in (("config.json", json.dumps(config, indent=1, default=str)+"\n"), ("README.md", card)): (folder/name).write_text(content)
     return folder
 
 # %% ../../nbs/encoders/04_encoder.ipynb #from-pretrained

@@ -6,7 +6,6 @@
 __all__ = ['feature_key', 'region_mean', 'poolings_of', 'extract_features', 'CorruptedFrames']
 
 # %% ../../nbs/evaluation/01_features.ipynb #imports
-import os
 import sys
 import zlib
 from functools import cached_property
@@ -19,7 +18,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..settings import check_name
-from ..store import cache_root, code_of, fingerprint
+from ..store import cache_root, code_of, fingerprint, write_atomically
 from ..core.corruption import corrupt
 from ..encoders.encoder import POOLINGS
 
@@ -66,13 +65,6 @@ def _compute_batch(encoder, frames, rows):
     return out
 
 # %% ../../nbs/evaluation/01_features.ipynb #extract-features
-def _save_arrays(file, save, *arrays, **named):
-    "Write arrays, completely or not at all"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with open(part, "wb") as f: save(f, *arrays, **named)
-    part.rename(file)
-
 def _compute_features(encoder, frames, batch_size, file):
     "Features of all frames in every pooling; blocks that are done wait beside `file`, so that interrupted work goes on"
     n, size, blocks = len(frames.images), 8*batch_size, []
@@ -80,7 +72,7 @@ def _compute_features(encoder, frames, batch_size, file):
     for start, block in enumerate(tqdm(done, desc=encoder.name, unit="block", leave=False, delay=2)):
         if not block.exists():
             batches = [_compute_batch(encoder, frames, slice(i, min(i+batch_size, n))) for i in range(start*size, min((start+1)*size, n), batch_size)]
-            _save_arrays(block, np.savez, **{p: np.concatenate([b[p] for b in batches]) for p in batches[0]})
+            with write_atomically(block, "wb") as f: np.savez(f, **{p: np.concatenate([b[p] for b in batches]) for p in batches[0]})
         with np.load(block) as arrays: blocks.append(dict(arrays))
     return {p: np.concatenate([b[p] for b in blocks]) for p in blocks[0]}, done
 
@@ -95,7 +87,8 @@ def extract_features(
     files = {p: cache_root()/"features"/f"{feature_key(encoder, frames, p)[:32]}.npy" for p in poolings_of(encoder)}
     if not files[pooling].exists():
         features, blocks = _compute_features(encoder, frames, batch_size, files[pooling])
-        for p, array in features.items(): _save_arrays(files[p], np.save, array)
+        for p, array in features.items():
+            with write_atomically(files[p], "wb") as f: np.save(f, array)
         for block in blocks: block.unlink(missing_ok=True)
     return np.load(files[pooling])
 

@@ -8,15 +8,13 @@ __all__ = ['log', 'writing', 'save_checkpoint', 'load_checkpoint', 'identity', '
 # %% ../../nbs/training/05_checkpoint.ipynb #imports
 import dataclasses
 import logging
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from ..settings import PretrainConfig
-from ..store import fingerprint, repo_root
+from ..store import fingerprint, repo_root, write_atomically
 
 log = logging.getLogger("usjepa")
 
@@ -25,12 +23,11 @@ log = logging.getLogger("usjepa")
 def writing(
     folder:Path, # Of the run
 ):
-    "Turn a failed write into one sentence, and remove what is incomplete"
+    "Say from where a run can go on after a failed write"
     try: yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        for part in [*folder.glob("*.part"), *folder.glob("*.tmp")]: part.unlink()
+    except OSError as error:
         last = max((f.name for f in folder.glob("checkpoint-*.pt")), default="none")
-        raise OSError(f"cannot write to {folder} ({error}); its last complete checkpoint is {last}: make room, then call again to continue") from error
+        raise OSError(f"{error}; the last complete checkpoint of {folder} is {last}") from error
 
 # %% ../../nbs/training/05_checkpoint.ipynb #save-checkpoint
 def save_checkpoint(
@@ -38,10 +35,7 @@ def save_checkpoint(
     state:dict, # Tensors, numbers, strings; has `step`
 )->None: # Writes; raises OSError if it cannot
     "Write a checkpoint, completely or not at all; keep the two newest"
-    part = folder/"checkpoint.part"
-    with writing(folder), open(part, "wb") as f:
-        torch.save(state, f); f.flush(); os.fsync(f.fileno())
-    part.rename(folder/f"checkpoint-{state['step']:08d}.pt")
+    with writing(folder), write_atomically(folder/f"checkpoint-{state['step']:08d}.pt", "wb") as f: torch.save(state, f)
     for old in sorted(folder.glob("checkpoint-*.pt"))[:-2]: old.unlink()
 
 # %% ../../nbs/training/05_checkpoint.ipynb #load-checkpoint

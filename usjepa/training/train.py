@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..settings import PretrainConfig, check_name
+from ..store import remove_parts, write_atomically
 from ..core.loss import DISTANCES, TARGET_NORMS
 from ..core.model import JEPA, ema_update, fast
 from ..encoders.encoder import save_pretrained
@@ -100,6 +101,7 @@ def set_up(
     if config.compile: fast(jepa.to(engine.device), config.precision == "bf16", config.teacher == "ema")
     model, optimiser = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr, fused=True))
     folder.mkdir(parents=True, exist_ok=True)
+    if engine.is_main_process: remove_parts(folder)
     state = dict(step=0, history=[], best=math.inf, window=[], target=None)
     return Job(config, folder, corpus, np.flatnonzero(~held), np.flatnonzero(held), engine, jepa, model, optimiser, state, time.monotonic())
 
@@ -212,7 +214,7 @@ def log_entry(
     job.state["history"].append(line); job.state["window"] = []
     job.engine.log(line, step=line["step"])
     if job.engine.is_main_process:
-        with writing(job.folder): pd.DataFrame(job.state["history"]).to_csv(job.folder/"log.csv", index=False)
+        with writing(job.folder), write_atomically(job.folder/"log.csv") as f: pd.DataFrame(job.state["history"]).to_csv(f, index=False)
         if line["val_loss"] < job.state["best"]: save_student(job)
     job.state["best"] = min(job.state["best"], line["val_loss"])
 
