@@ -23,7 +23,8 @@ from ..settings import PretrainConfig
 from ..store import build_once, cache_root, fingerprint, repo_root
 from ..core.augment import crop, fixed_view
 from ..core.model import JEPA, PatchPixels, Predictor, encode, match_grid, vit
-from ..encoders.encoder import copy_blocks, load_encoder, student_encoder
+from ..encoders.checkpoints import copy_blocks
+from ..encoders.encoder import load_encoder, student_encoder
 from .batches import Corpus, looks
 
 # %% ../../nbs/training/02_teacher.ipynb #build

@@ -31,7 +31,7 @@ from ..settings import PretrainConfig, check_name
 from ..store import remove_parts, write_atomically
 from ..core.loss import DISTANCES, TARGET_NORMS
 from ..core.model import JEPA, ema_update, fast
-from ..encoders.encoder import save_pretrained
+from ..encoders.checkpoints import save_pretrained
 from ..encoders.registry import read_config
 from .batches import Corpus, Steps, hold_out, load_corpus, parts
 from .checkpoint import identity, load_checkpoint, run_folder, save_checkpoint, writing
