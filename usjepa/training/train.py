@@ -36,7 +36,7 @@ from ..encoders.registry import read_config
 from .batches import Corpus, Steps, hold_out, load_corpus, parts
 from .checkpoint import identity, load_checkpoint, run_folder, save_checkpoint, writing
 from .monitor import validate
-from .schedule import param_groups, plan, schedule, student_share
+from .schedule import find_rates, param_groups, run_length, set_rates
 from .teacher import build_jepa, fit_head, keep_views, student_config, target_statistics
 
 # %% ../../nbs/training/06_train.ipynb #log
@@ -183,9 +183,8 @@ def train_step(
 )->float: # The loss of the batch, over all processes
     "Predict what the teacher says, go back through student and predictor, step (section 4)"
     c, losses = job.config, []
-    rate, decay = schedule(c, job.state["step"], steps)
-    share = student_share(c, job.state["step"], steps)
-    for group in job.optimiser.param_groups: group.update(lr=rate*(share if group["student"] else 1), weight_decay=decay*group["decays"])
+    rates = find_rates(c, job.state["step"], steps)
+    set_rates(job.optimiser, rates)
     for part in parts(batch, c.accumulate, job.engine.device):
         with job.engine.accumulate(job.model):
             output = job.model(*part)
@@ -196,7 +195,7 @@ def train_step(
     norm = job.engine.clip_grad_norm_([p for p in job.jepa.parameters() if p.requires_grad], c.grad_clip or math.inf)
     check_finite(job, loss, norm, batch)
     job.optimiser.step(); job.optimiser.zero_grad()
-    if c.teacher == "ema": ema_update(job.jepa.teacher, job.jepa.student, np.interp(job.state["step"]/steps, (0, 1), c.ema_momentum))
+    if c.teacher == "ema": ema_update(job.jepa.teacher, job.jepa.student, rates.momentum)
     job.state["step"] += 1
     start, job.tick = job.tick, time.perf_counter()
     job.state["window"].append((loss.item(), norm.item(), relaxed.item(), job.tick-start))
@@ -275,7 +274,7 @@ def pretrain(
     begin(job, resume)
     engine = job.engine
     batches = Steps(job.corpus, job.rows, config, engine.process_index, engine.num_processes)
-    steps, every = plan(config, len(batches.order))
+    steps, every = run_length(config, len(batches.order))
     if config.views and job.state["step"] < steps:
         with engine.main_process_first(): batches.kept = keep_views(job.jepa, job.corpus, config, engine)
     loader = DataLoader(batches, batch_size=None, sampler=range(job.state["step"], steps), num_workers=config.workers)
