@@ -7,8 +7,6 @@ __all__ = ['log', 'Job', 'check_settings', 'start_engine', 'set_up', 'networks',
            'check_finite', 'train_step', 'log_entry', 'save_student', 'Run', 'outcome', 'Interrupt', 'pretrain', 'main']
 
 # %% ../../nbs/training/06_train.ipynb #imports
-import argparse
-import ast
 import dataclasses
 import logging
 import math
@@ -27,9 +25,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..settings import PretrainConfig, check_name
+from ..settings import CommandLine, PretrainConfig
 from ..store import remove_parts, write_atomically
-from ..core.loss import DISTANCES, TARGET_NORMS
 from ..core.model import JEPA, ema_update, fast
 from ..encoders.checkpoints import save_pretrained
 from ..encoders.registry import read_config
@@ -64,17 +61,10 @@ def check_settings(
     config:PretrainConfig, # Of the run
     world:int, # Processes
 )->None: # Raises ValueError in one sentence
-    "Refuse settings that cannot be meant"
-    for kind, valid in dict(target_norm=TARGET_NORMS, loss=DISTANCES, teacher_view=("same", "clean"), precision=("bf16", "no")).items():
-        check_name(kind, getattr(config, kind), valid)
+    "Refuse a batch that the processes cannot share"
     if config.batch_size % (config.accumulate*world):
-        raise ValueError(f"a batch of {config.batch_size} images does not divide into {config.accumulate} parts on {world} processes")
-    if config.views and (config.teacher_view != "clean" or config.teacher in ("ema", "pixels")):
-        raise ValueError("views keep what a frozen encoder says of clean crops: they need teacher_view clean, and a teacher that is neither ema nor pixels")
-    if config.target_norm == "standardise" and config.teacher == "ema":
-        raise ValueError("target_norm standardise needs a teacher that stands still: take layernorm or none with ema")
-    if not 0 <= config.warmup_epochs < config.epochs:
-        raise ValueError(f"a warm-up of {config.warmup_epochs} epochs in a run of {config.epochs}: expected it to end before the run does")
+        raise ValueError(f"a batch of {config.batch_size} images does not divide into {config.accumulate} parts "
+                         f"on {world} processes")
 
 # %% ../../nbs/training/06_train.ipynb #set-up
 def start_engine(
@@ -300,13 +290,18 @@ def main(
     arguments=None, # List of strings; None: those of the command line
 )->Run: # The finished run
     "Pretrain with settings from the command line"
-    parser = argparse.ArgumentParser(prog="python -m usjepa.training.train", description=pretrain.__doc__)
-    parser.add_argument("--preset", default="tiny"); parser.add_argument("--out"); parser.add_argument("--weights")
-    for f in dataclasses.fields(PretrainConfig): parser.add_argument(f"--{f.name}")
-    options = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v is not None}
-    preset, out, weights = options.pop("preset"), options.pop("out", None), options.pop("weights", None)
-    text = {f.name for f in dataclasses.fields(PretrainConfig) if f.type is str}
-    return pretrain(PretrainConfig.preset(preset, **{k: v if k in text else ast.literal_eval(v) for k, v in options.items()}), out, weights=weights)
+    command = CommandLine("usjepa.training.train", pretrain.__doc__)
+    command.add_argument("--preset", default="tiny", help="smoke, tiny or paper")
+    command.add_argument("--out", help="Folder of the run")
+    command.add_argument("--weights", help="File of the teacher's weights")
+    command.add_settings(PretrainConfig)
+    options = command.read(arguments)
+    preset = options.pop("preset")
+    out = options.pop("out", None)
+    weights = options.pop("weights", None)
+    try: config = PretrainConfig.preset(preset, **options)
+    except ValueError as error: command.error(str(error))
+    return pretrain(config, out, weights=weights)
 
 # %% ../../nbs/training/06_train.ipynb #run-main
 #| eval: false
