@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from .output import write_text
 from .plots import CONTROLS, WIDTH, markdown, published
 
 # %% ../../nbs/report/02_tables.ipynb #name-cells
@@ -103,10 +104,10 @@ class ResultTable:
         title:str="", # A line above the Markdown table
     )->None: # Writes name.md, name.tex and name.csv
         "Write the table in its three forms"
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder)/f"{name}.md").write_text((f"{title}\n\n" if title else "")+self.markdown()+"\n")
-        (Path(folder)/f"{name}.tex").write_text(self.latex())
-        self.data.drop(columns="row").to_csv(Path(folder)/f"{name}.csv", index=False, float_format="%.4g")
+        heading = f"{title}\n\n" if title else ""
+        write_text(Path(folder)/f"{name}.md", heading+self.markdown()+"\n")
+        write_text(Path(folder)/f"{name}.tex", self.latex())
+        write_text(Path(folder)/f"{name}.csv", self.data.drop(columns="row").to_csv(index=False, float_format="%.4g"))
 
     def _repr_markdown_(self): return self.markdown()
 
