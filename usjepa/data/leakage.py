@@ -23,11 +23,11 @@ from tqdm.auto import tqdm
 
 from . import build
 from ..image import preprocess, region
-from .build import Recipe, prepare_clip
+from .build import Recipe, fit
+from .frames import clip_of, prepare_clip, read_numbered
 from ..store import build_once, cache_root, fingerprint, repo_root
 from ..settings import check_name
-from ..image.readers import open_pictures
-from .corpus import decode_region, short_hash, write_table
+from .corpus import short_hash, write_table
 
 # %% ../../nbs/data/08_leakage.ipynb #log
 log = logging.getLogger("usjepa")
@@ -124,10 +124,15 @@ def sign_corpus(
     return _stored([pixels, rows], make)
 
 # %% ../../nbs/data/08_leakage.ipynb #sign-task
-def _task_clip(paths):
+def _task_clip(paths, numbers):
     "Thumbnails and pixel hashes of the frames of one clip, prepared as for a corpus; None where a frame cannot be read"
-    try: return [None if image is None else (thumbnail(image, decode_region(code, image.shape)), short_hash(image.tobytes())) for _, _, image, code in prepare_clip(open_pictures(paths), Recipe())]
-    except OSError as error: log.warning("%s", error); return [None]*len(paths)
+    frames, tags = read_numbered(paths, numbers)
+    prepared = prepare_clip(clip_of([frame for frame in frames if frame is not None], tags))
+    return [None if frame is None else _sign_frame(next(prepared)) for frame in frames]
+
+def _sign_frame(frame):
+    image, region = fit(frame.image, frame.region, Recipe().size)
+    return thumbnail(image, region), short_hash(image.tobytes())
 
 def sign_task(
     task, # From `load_task`
@@ -139,10 +144,10 @@ def sign_task(
     parts = [part.index.to_numpy() for _, part in frames.groupby("clip", sort=False)]
     def make():
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = pool.map(_task_clip, [[Path(p) for p in frames.path.loc[rows]] for rows in parts])
+            jobs = pool.map(_task_clip, [[Path(p) for p in frames.path.loc[rows]] for rows in parts], [list(frames.number.loc[rows]) for rows in parts])
             done = [(row, *pair) for rows, pairs in zip(parts, tqdm(jobs, desc=task.name, total=len(parts), unit="clip", leave=False)) for row, pair in zip(rows, pairs) if pair]
         return _signs(*([d[k] for d in done] for k in range(3)))
-    return _stored([[fingerprint(Path(p)) for p in frames.path], list(map(str, frames["clip"])), list(map(Path, (build.__file__, region.__file__, preprocess.__file__)))], make)
+    return _stored([[fingerprint(Path(p)) for p in frames.path], list(map(int, frames.number)), list(map(str, frames["clip"])), list(map(Path, (build.__file__, region.__file__, preprocess.__file__)))], make)
 
 # %% ../../nbs/data/08_leakage.ipynb #agreement
 def _detail(thumb):

@@ -30,8 +30,8 @@ log = logging.getLogger("usjepa")
 def _records(path, label, id=None, group=None, split="", clip=None):
     "The table of a task; a frame without a known group or clip is one of its own"
     id = [Path(p).stem for p in path] if id is None else id
-    frames = pd.DataFrame(dict(id=id, path=list(path), label=np.asarray(label, int), split=split))
-    frames.insert(3, "group", frames.id if group is None else np.asarray(group).astype(str))
+    frames = pd.DataFrame(dict(id=id, path=list(path), number=0, label=np.asarray(label, int), split=split))
+    frames.insert(4, "group", frames.id if group is None else np.asarray(group).astype(str))
     return frames.assign(patient=frames.group, clip=frames.id if clip is None else np.asarray(clip))
 
 # %% ../../nbs/data/02_ultrabench.ipynb #files

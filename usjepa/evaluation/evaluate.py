@@ -77,7 +77,7 @@ def prepare_task(
         table = task.frames[task.frames.split == side]
         table = table.iloc[np.argsort(_keys(table), kind="stable")]
         if few: table = table.iloc[_few_rows(table.label.to_numpy())]
-        frames[side] = load_frames(list(table.path), size, clips=list(table["clip"]))
+        frames[side] = load_frames(table.path, size, list(table["clip"]), table.number)
         parts.append(table.iloc[frames[side].kept])
     table = pd.concat(parts)
     labels = table.label.to_numpy(int)

@@ -78,7 +78,7 @@ def load_corpus(
         return Corpus(partial(stored.read, size=size), stored.path, index["patient"].to_numpy(), stored.key, all(d.endswith("-sim") for d in dataset.dictionary.to_pylist()), dataset.indices.to_numpy(), labels)
     task = load_task(config.corpus, root=root)
     train = task.frames[task.frames.split == "train"]
-    frames = load_frames(list(train.path), size, clips=list(train["clip"]))
+    frames = load_frames(train.path, size, list(train["clip"]), train.number)
     train = train.iloc[frames.kept]
     labels = train.label.to_numpy(int) if train.label.nunique() > 1 else None
     return Corpus(frames.read, list(train.path).__getitem__, train.patient.to_numpy(str), frames.key, task.simulated, labels=labels)
