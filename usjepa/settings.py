@@ -125,14 +125,16 @@ PRESETS = dict(
             target_scale=(0.1, 0.2), min_patches=4, # masking
             teacher="init", student="half", init="dinov2-small", patch_size=14, # model
             predictor_depth=4, predictor_dim=192, predictor_heads=3, joint=True, target_norm="standardise",
-            batch_size=64, steps=1000, lr=1e-3, start_lr=1e-4, final_lr=1e-5, student_lr=0.02, frozen=0.1, # optimization
+            batch_size=64, steps=1000, lr=1e-3, start_lr=1e-4, final_lr=1e-5, # optimization
+            student_lr=0.02, frozen=0.1,
             log_every=200), # run
         probe={}),
     smoke=dict(
         pretrain=dict(
             corpus="pocus-sim", image_size=112, # data
             target_scale=(0.1, 0.2), min_patches=4, # masking
-            teacher="random-vit-tiny", student="tiny", predictor_depth=1, predictor_dim=48, predictor_heads=3, # model
+            teacher="random-vit-tiny", student="tiny", # model
+            predictor_depth=1, predictor_dim=48, predictor_heads=3,
             batch_size=8, steps=4, lr=5e-4, start_lr=5e-5, final_lr=5e-6, # optimization
             log_every=2, precision="no", compile=False), # run
         probe=dict(image_size=64, epochs=5, seeds=2)),
@@ -177,15 +179,15 @@ class PretrainConfig(Settings):
     job = "pretrain"
 
     # data
-    corpus:str = setting("pocus", "Frames to learn from: the training split of a task of UltraBench or of folder:PATH, "
+    corpus:str = setting("pocus", "Frames to learn from: the training split of a task or of folder:PATH, "
                                   "or a built corpus, corpus:PATH from the root of the checkout")
-    sampling:str = setting("quota", "Of a built corpus: quota gives every dataset its share of Eq. 6 without repetition, "
+    sampling:str = setting("quota", "Of a built corpus: quota gives each dataset its share of Eq. 6, none twice; "
                                     "iid is Eq. 6 to the letter", choices=("quota", "iid"))
     cap:int = setting(50_000, "N_t of Eq. 6: frames of one dataset in an epoch; 0: no cap", least=0)
-    val_fraction:float = setting(0.05, "Share of the patients or clips that is held out (appendix C.1)", above=0, below=1)
+    val_fraction:float = setting(0.05, "Share of the patients or clips held out (appendix C.1)", above=0, below=1)
     image_size:int = setting(224, "Side of the student's input, pixels", least=16)
     crop_scale:tuple = setting((0.6, 1.0), "Share of the image area in a crop", above=0, most=1)
-    views:int = setting(0, "Fixed crops of each frame, of which a frozen teacher's tokens are computed once and cached; "
+    views:int = setting(0, "Fixed crops of a frame, of which a frozen teacher's tokens are computed once and cached; "
                            "0: a new crop at every step", least=0)
     teacher_view:str = setting("same", "same, or clean: blur, contrast and speckle for the student only; left open by "
                                        "the paper, I-JEPA's", choices=("same", "clean"))
@@ -201,8 +203,8 @@ class PretrainConfig(Settings):
                                  "False: ragged masks")
 
     # model
-    teacher:str = setting("urfm", "Any encoder of the registry, frozen (section 4.1), NAME@PIXELS at another input size, "
-                                  "or the folder of a run; init (a frozen copy of the student at step 0), ema (I-JEPA), "
+    teacher:str = setting("urfm", "Any encoder of the registry, frozen (section 4.1); NAME@PIXELS at another size; "
+                                  "the folder of a run; init (a frozen copy of the student at step 0), ema (I-JEPA), "
                                   "pixels (SALT's first stage)")
     student:str = setting("base", "Size of the ViT", choices=("tiny", "half", "small", "base", "large", "huge"))
     init:str = setting("random", "Weights of the student at step 0: random (section 4.4), or an encoder whose first "
@@ -227,8 +229,8 @@ class PretrainConfig(Settings):
     start_lr:float = setting(5e-6, "Learning rate at the first step", least=0)
     lr:float = setting(5e-5, "Peak learning rate, then cosine", above=0)
     final_lr:float = setting(5e-7, "Learning rate at the last step", least=0)
-    student_lr:float = setting(1.0, "Share of the learning rate that the student takes; a pretrained one is soon lost at "
-                                    "the predictor's rate", least=0)
+    student_lr:float = setting(1.0, "Share of the learning rate that the student takes; what a pretrained one knows "
+                                    "is lost at the predictor's rate", least=0)
     frozen:float = setting(0.0, "Share of the steps in which only the predictor is trained", least=0, most=1)
     start_wd:float = setting(0.04, "Weight decay at the first step, then cosine", least=0)
     final_wd:float = setting(0.4, "Weight decay at the last step", least=0)
@@ -240,7 +242,8 @@ class PretrainConfig(Settings):
 
     # run
     log_every:int = setting(0, "Steps between validations; 0: an epoch", least=0)
-    log_with:str = setting("tensorboard", "Beside log.csv: a tracker of Accelerate; empty: none", choices=("", *TRACKERS))
+    log_with:str = setting("tensorboard", "Beside log.csv: a tracker of Accelerate; empty: none",
+                           choices=("", *TRACKERS))
     save_every:float = setting(15.0, "Minutes between checkpoints, beside those at validations", least=0)
     workers:int = setting(0, "Processes that prepare batches; 0: none", least=0)
     seed:int = setting(0, "Of weights, order, augmentation and masks", least=0)
@@ -264,7 +267,8 @@ class PretrainConfig(Settings):
                              f"pip install {self.log_with}, or take tensorboard")
 
 # %% ../nbs/02_settings.ipynb #probe-config
-PROTOCOLS = ("table6", "standardised", "logreg", "knn") # Table 6 to the letter, or on standardized features; logistic regression of scikit-learn; nearest neighbors
+# Table 6 to the letter, and on standardized features; logistic regression of scikit-learn; nearest neighbors
+PROTOCOLS = ("table6", "standardised", "logreg", "knn")
 
 @dataclass(frozen=True)
 class ProbeConfig(Settings):
@@ -325,7 +329,8 @@ class CommandLine(argparse.ArgumentParser):
             rule = f.metadata["rule"]
             limits = ", ".join(name or "''" for name in rule.choices) or str(rule)
             facts = ", ".join(filter(None, [limits, f"default {f.default}"]))
-            self.add_argument(f"--{f.name}", metavar=f.type.__name__, help=f"{f.metadata['meaning']} ({facts})".replace("%", "%%"))
+            meaning = f"{f.metadata['meaning']} ({facts})".replace("%", "%%")
+            self.add_argument(f"--{f.name}", metavar=f.type.__name__, help=meaning)
 
     def error(self,
         message:str, # One sentence

@@ -25,7 +25,8 @@ def output_folder(
     return folder
 
 # %% ../../nbs/report/00_output.ipynb #write-text
-NUMBER = re.compile(r"""(?:^|[|&]|(?<!\\),)[\s"*]*(?:<u>|\\\w+\{)?[+-]?\d""", re.M) # The beginning of a cell in Markdown, CSV or LaTeX
+# The beginning of a cell in Markdown, CSV or LaTeX
+NUMBER = re.compile(r"""(?:^|[|&]|(?<!\\),)[\s"*]*(?:<u>|\\\w+\{)?[+-]?\d""", re.M)
 
 def _amount(text):
     "Lines of a table, and cells that begin with a number"

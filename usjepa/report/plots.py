@@ -7,10 +7,10 @@ __all__ = ['WIDTH', 'GREEN', 'BLOCKS', 'CONTROLS', 'style', 'show_frames', 'outl
            'prediction_strip', 'confusion', 'markdown', 'probe_table', 'published']
 
 # %% ../../nbs/report/01_plots.ipynb #imports
+import math
 import sys
 
 import cv2
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -25,9 +25,11 @@ WIDTH = dict(column=3.3, page=6.8) # Inches: one column, the whole page
 def style()->None: # Changes matplotlib's defaults for this process
     "Set the look of all figures; in a notebook, store pictures as small JPEG"
     sns.set_theme(context="paper", style="ticks", palette="colorblind", rc={
-        "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
-        "image.cmap": "gray", "image.interpolation": "nearest", "figure.figsize": (WIDTH["column"], 2.2), "figure.dpi": 110,
-        "figure.constrained_layout.use": True, "savefig.dpi": 200, "legend.frameon": False})
+        "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8,
+        "legend.fontsize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.frameon": False,
+        "image.cmap": "gray", "image.interpolation": "nearest",
+        "figure.figsize": (WIDTH["column"], 2.2), "figure.dpi": 110, "savefig.dpi": 200,
+        "figure.constrained_layout.use": True})
     if {"ipykernel", "matplotlib_inline"} & set(sys.modules): # In a notebook, though perhaps before its first figure
         from matplotlib_inline.backend_inline import set_matplotlib_formats
         set_matplotlib_formats("jpeg", pil_kwargs=dict(quality=80))
@@ -42,12 +44,15 @@ def show_frames(
     color="#029e73", # Of the outline
 )->plt.Figure: # To save or to close
     "Show frames in a grid, each with its title and the outline of its region"
-    n, cols = len(frames), cols or len(frames)
-    rows = -(-n // cols)
-    height = width/cols*max(f.shape[0]/f.shape[1] for f in frames)*rows + .18*rows*(titles is not None)
+    cols = cols or len(frames)
+    rows = math.ceil(len(frames)/cols)
+    tallest = max(frame.shape[0]/frame.shape[1] for frame in frames)
+    height = rows*width/cols*tallest
+    if titles is not None: height += .18*rows
     fig, axes = plt.subplots(rows, cols, figsize=(width, height), squeeze=False)
     for ax in axes.flat: ax.set_axis_off()
-    for i, (ax, frame) in enumerate(zip(axes.flat, frames)):
+    for i, frame in enumerate(frames):
+        ax = axes.flat[i]
         ax.imshow(frame, vmin=0, vmax=255 if frame.dtype == np.uint8 else None)
         if regions is not None and regions[i] is not None: outline(ax, regions[i], color)
         if titles is not None: ax.set_title(titles[i])
@@ -61,9 +66,13 @@ def outline(
     lw:float=1.2, # Points
 )->None: # Draws
     "Draw the border of a mask over a frame"
-    edges, _ = cv2.findContours(np.pad(mask, 1).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    padded = np.pad(mask, 1).astype(np.uint8) # A mask that touches the border is outlined there too
+    edges, _ = cv2.findContours(padded, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    height, width = mask.shape
     for edge in edges:
-        x, y = np.clip(edge[:, 0].T - 1, 0, [[mask.shape[1]-1], [mask.shape[0]-1]])
+        x, y = edge[:, 0].T - 1
+        x = np.clip(x, 0, width-1)
+        y = np.clip(y, 0, height-1)
         ax.plot(np.append(x, x[0]), np.append(y, y[0]), color=color, lw=lw)
 
 # %% ../../nbs/report/01_plots.ipynb #frame-pair
@@ -93,9 +102,12 @@ def paint_masks(
 )->None: # Draws
     "Tint the patches of the context and of the target blocks"
     block = np.where(context, 1, 0)
-    for t, target in enumerate(np.asarray(targets)): block = np.where(target, 2 + t % 4, block)
-    block = block.reshape(grid).repeat(shape[0]//grid[0], 0).repeat(shape[1]//grid[1], 1)
-    ax.imshow(np.ma.masked_equal(block, 0), cmap=BLOCKS, vmin=1, vmax=5, alpha=.55)
+    for t, target in enumerate(np.asarray(targets)):
+        block = np.where(target, 2 + t % 4, block)
+    pixels = block.reshape(grid)
+    for axis in (0, 1):
+        pixels = pixels.repeat(shape[axis]//grid[axis], axis)
+    ax.imshow(np.ma.masked_equal(pixels, 0), cmap=BLOCKS, vmin=1, vmax=5, alpha=.55)
 
 # %% ../../nbs/report/01_plots.ipynb #show-masks
 def show_masks(
@@ -107,9 +119,9 @@ def show_masks(
 )->plt.Figure: # To save or to close
     "Show images with their context and target patches"
     fig = show_frames(images, titles, width=width)
-    for i, (ax, image) in enumerate(zip(fig.axes, images)):
-        grid = tuple(s//patch_size for s in image.shape)
-        paint_masks(ax, masks.context[i].numpy(), masks.targets[i].numpy(), grid, image.shape)
+    for i, image in enumerate(images):
+        grid = tuple(side//patch_size for side in image.shape)
+        paint_masks(fig.axes[i], masks.context[i].numpy(), masks.targets[i].numpy(), grid, image.shape)
     return fig
 
 # %% ../../nbs/report/01_plots.ipynb #prediction-strip
@@ -121,11 +133,15 @@ def prediction_strip(
     title:str="", # Above all; says so if the frames are simulated
     cols:int=0, # Frames a row; 0: all in one row
 )->plt.Figure: # To save or to close
-    "Show frames with what a probe says about them, and how sure it is"
-    said = probabilities.argmax(1)
-    titles = [f"{classes[k]} {p[k]:.0%}" if k == y else f"{classes[y]} →\n{classes[k]} {p[k]:.0%}" for y, k, p in zip(labels, said, probabilities)]
+    "Show frames with the predictions of a probe and their probabilities; errors are red and begin with the true class"
+    predictions = probabilities.argmax(axis=1)
+    titles = []
+    for label, prediction, row in zip(labels, predictions, probabilities):
+        predicted = f"{classes[prediction]} {row[prediction]:.0%}"
+        titles.append(predicted if prediction == label else f"{classes[label]} →\n{predicted}")
     fig = show_frames(frames, titles, cols=cols)
-    for ax, wrong in zip(fig.axes, said != np.asarray(labels)): ax.title.set(color="#c8102e" if wrong else "black", size=7)
+    for ax, wrong in zip(fig.axes, predictions != np.asarray(labels)):
+        ax.title.set(color="#c8102e" if wrong else "black", size=7)
     if title: fig.suptitle(title, size=8)
     return fig
 
@@ -136,13 +152,15 @@ def confusion(
     title:str="", # Says so if the data are simulated
 )->plt.Figure: # To save or to close
     "Draw a confusion matrix: shares of each true class, and counts"
-    share = 100*counts/np.maximum(counts.sum(1, keepdims=True), 1)
-    text = [[f"{s:.0f}%\n{n:.4g}" for s, n in zip(*row)] for row in zip(share, counts)]
+    share = 100*counts/np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    texts = [f"{s:.0f}%\n{n:.4g}" for s, n in zip(share.flat, counts.flat)]
     fig, ax = plt.subplots(figsize=(WIDTH["column"], WIDTH["column"]*.85))
-    sns.heatmap(share, annot=text, fmt="", cmap="Blues", vmin=0, vmax=100, cbar=False, square=True, annot_kws=dict(size=7),
+    sns.heatmap(share, annot=np.reshape(texts, counts.shape), fmt="", annot_kws=dict(size=7),
+                cmap="Blues", vmin=0, vmax=100, cbar=False, square=True,
                 xticklabels=classes, yticklabels=classes, ax=ax)
     ax.set(xlabel="predicted", ylabel="true", title=title)
-    ax.tick_params(axis="y", rotation=0); ax.tick_params(axis="x", rotation=30 if len(classes) > 3 else 0)
+    ax.tick_params(axis="y", rotation=0)
+    ax.tick_params(axis="x", rotation=30 if len(classes) > 3 else 0)
     return fig
 
 # %% ../../nbs/report/01_plots.ipynb #markdown-table
@@ -150,34 +168,49 @@ def markdown(
     table:pd.DataFrame, # Of strings and numbers; the index is not shown
 )->str: # A Markdown table
     "Write a table as Markdown that reads well as plain text too"
-    cells = [list(map(str, table.columns)), *([str(v) for v in row] for row in table.itertuples(index=False))]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = ["| "+" | ".join(f"{c:<{w}}" for c, w in zip(row, widths))+" |" for row in cells]
-    return "\n".join([lines[0], "|"+"|".join("-"*(w+2) for w in widths)+"|", *lines[1:]])
+    columns = []
+    for name in table:
+        texts = [str(name), *map(str, table[name])]
+        width = max(map(len, texts))
+        padded = [text.ljust(width) for text in texts]
+        columns.append([f" {padded[0]} ", "-"*(width+2), *(f" {text} " for text in padded[1:])])
+    return "\n".join(f"|{'|'.join(line)}|" for line in zip(*columns))
 
 # %% ../../nbs/report/01_plots.ipynb #probe-line
 CONTROLS = ("raw-pixels", "random-vit-tiny")
 
+def _spread(row, mean, sd):
+    "A score and its standard deviation, as far as the row has them"
+    if pd.isna(row.get(mean)): return "–"
+    if pd.isna(row.get(sd)): return f"{row[mean]:.1f}"
+    return f"{row[mean]:.1f} ± {row[sd]:.1f}"
+
 def _probe_line(row):
     "The cells of one result row"
-    part = lambda key, text: text.format(row[key]) if pd.notna(row.get(key)) else ""
-    spread = lambda mean, sd: part(mean, "{:.1f}") + part(sd, " ± {:.1f}") or "–"
     low, high = row["interval"]
-    return {"dataset": row["dataset"], "encoder": row["encoder"] + (" (control)" if row["encoder"] in CONTROLS else ""),
-            "macro-F1": spread("macro_f1", "sd"), "95 % interval": f"{low:.1f} to {high:.1f}", "standardised": spread("standardised_macro_f1", "standardised_sd"),
-            "by patient": spread("grouped_macro_f1", "grouped_sd"),
-            "bal. acc.": f"{row['balanced_accuracy']:.1f}", "AUROC": f"{row['auroc']:.1f}", "ECE": f"{row['ece']:.1f}"}
+    control = " (control)" if row["encoder"] in CONTROLS else ""
+    return {
+        "dataset": row["dataset"],
+        "encoder": row["encoder"]+control,
+        "macro-F1": _spread(row, "macro_f1", "sd"),
+        "95 % interval": f"{low:.1f} to {high:.1f}",
+        "standardised": _spread(row, "standardised_macro_f1", "standardised_sd"),
+        "by patient": _spread(row, "grouped_macro_f1", "grouped_sd"),
+        "bal. acc.": f"{row['balanced_accuracy']:.1f}",
+        "AUROC": f"{row['auroc']:.1f}",
+        "ECE": f"{row['ece']:.1f}"}
 
 # %% ../../nbs/report/01_plots.ipynb #probe-table
 def probe_table(
     rows, # Result rows of the experiment "probe": a DataFrame or a list of dicts
 )->str: # Markdown
     "Tabulate linear probes (percent, mean ± sd over seeds), data set by data set, the controls always in"
-    rows, lines = pd.DataFrame(rows).to_dict("records"), []
-    for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        mine = {row["encoder"]: row for row in rows if row["dataset"] == dataset}
-        lines += [_probe_line(mine[e]) for e in mine if e not in CONTROLS]
-        lines += [_probe_line(mine[e]) if e in mine else {"dataset": dataset, "encoder": f"{e} (control)", "macro-F1": "not run"} for e in CONTROLS]
+    lines = []
+    for dataset, part in pd.DataFrame(rows).groupby("dataset", sort=False):
+        row_of = {row["encoder"]: row for row in part.to_dict("records")}
+        for encoder in [*(name for name in row_of if name not in CONTROLS), *CONTROLS]:
+            missing = {"dataset": dataset, "encoder": f"{encoder} (control)", "macro-F1": "not run"}
+            lines.append(_probe_line(row_of[encoder]) if encoder in row_of else missing)
     return markdown(pd.DataFrame(lines).fillna(""))
 
 # %% ../../nbs/report/01_plots.ipynb #published
