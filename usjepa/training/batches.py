@@ -105,7 +105,8 @@ class Steps(Dataset):
         numbers, view = view_numbers(index, positions, c)
         views = [augment(*self.corpus.read(i), u, c) for i, u in zip(index, numbers)]
         batch = collate(views, index, self.sampler, c, (c.seed, "train"), positions)
-        return batch if self.kept is None else dict(batch, teacher=self.kept[index*c.views + view])
+        if self.kept is None: return batch
+        return dict(batch, tokens=self.kept[index*c.views + view])
 
 # %% ../../nbs/training/01_batches.ipynb #sampler-of
 def make_sampler(config:PretrainConfig)->MaskSampler: # For the student's grid
@@ -120,29 +121,32 @@ def stack(
     return [torch.from_numpy(np.stack(x)) for x in zip(*views)]
 
 def collate(
-    views:list, # (image, region) or (image, region, teacher's image) of each frame
+    views:list, # `View`, or (image, region), of each frame
     index:np.ndarray, # (B,) rows of the corpus
     sampler:MaskSampler, # Of the run
     config:PretrainConfig, # Whether masks know the region
     key:tuple, # What the masks depend on, with
     samples:np.ndarray, # (B,) the names of the images
-)->dict: # images (B, 1, H, W) uint8, masks, index (B,), and teacher (B, 1, H, W) if it sees others
+)->dict: # images (B, 1, H, W) uint8, masks, index (B,); teacher_images (B, 1, H, W) where the teacher's view is another
     "Stack views and draw their masks"
-    images, regions, *teacher = stack(views)
+    images, regions, *clean = stack(views)
     valid = valid_patches(regions, config.patch_size) if config.usrc else len(images)
-    return dict(images=images[:, None], masks=sampler(valid, key, samples), index=index, **{"teacher": t[:, None] for t in teacher})
+    batch = dict(images=images[:, None], masks=sampler(valid, key, samples), index=index)
+    if clean and config.teacher_view == "clean": batch["teacher_images"] = clean[0][:, None]
+    return batch
 
 # %% ../../nbs/training/01_batches.ipynb #parts
 def parts(
     batch:dict, # From `collate`
     n:int=1, # A divisor of the batch
     device="cpu", # Where they go
-): # Yields the arguments of `JEPA.forward`: images, masks, what the teacher sees or said, or None
+): # Yields the arguments of `JEPA.forward`: images, masks, the teacher's images or None, its cached tokens or None
     "Cut a batch into equal parts"
-    masks, teacher = batch["masks"], batch.get("teacher")
+    masks = batch["masks"]
     for k in range(n):
         take = lambda x: None if x is None else x[k::n].to(device)
-        yield take(batch["images"]), Masks(take(masks.context), take(masks.targets)), take(teacher)
+        part = Masks(take(masks.context), take(masks.targets))
+        yield take(batch["images"]), part, take(batch.get("teacher_images")), take(batch.get("tokens"))
 
 # %% ../../nbs/training/01_batches.ipynb #plain
 SAMPLE = 256 # Frames from which target statistics and the online probe learn

@@ -44,8 +44,13 @@ def load_checkpoint(
 )->dict: # The newest state that can be read, or None
     "Read the newest checkpoint, without unpickling code"
     for file in sorted(folder.glob("checkpoint-*.pt"), reverse=True):
-        try: return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error: log.warning("%s cannot be read (%s): the checkpoint before it is taken", file, str(error).split("\n")[0])
+        try: state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            log.warning("%s cannot be read (%s): the checkpoint before it is taken", file, str(error).split("\n")[0])
+            continue
+        if isinstance(state.get("target"), tuple): # Written before the target norm had a state dict
+            state["target"] = dict(zip(("mean", "std"), state["target"]))
+        return state
 
 # %% ../../nbs/training/05_checkpoint.ipynb #identity
 def identity(

@@ -50,7 +50,7 @@ def pooled(
 )->torch.Tensor: # (n, D), on the CPU
     "Compute the student's mean-pooled features"
     images = (stack(plain(corpus, rows, config.image_size))[0][:, None] for rows in batches)
-    return torch.cat([encode(jepa.student, jepa.view(x.to(device))).mean(1).float().cpu() for x in images])
+    return torch.cat([encode(jepa.student, jepa.normalize(x.to(device))).mean(1).float().cpu() for x in images])
 
 # %% ../../nbs/training/04_monitor.ipynb #validate
 @torch.no_grad()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MEAN', 'STD', 'PART', 'student_config', 'make_teacher', 'build_jepa', 'CachedTokens', 'cache_tokens', 'keep_views',
-           'target_statistics', 'fit_head']
+           'measure_targets', 'fit_head']
 
 # %% ../../nbs/training/02_teacher.ipynb #imports
 import copy
@@ -123,16 +123,16 @@ def keep_views(
 
 # %% ../../nbs/training/02_teacher.ipynb #target-statistics
 @torch.no_grad()
-def target_statistics(
-    jepa:JEPA, # Its teacher
+def measure_targets(
+    jepa:JEPA, # The statistics of its target norm are changed in place
     corpus:Corpus, # All frames
     rows:np.ndarray, # (n,) those to train on
     config:PretrainConfig, # Sizes, seed, region
     device="cpu", # Of the networks
-)->tuple: # Mean (D,), standard deviation (D,)
+)->None: # Mean and standard deviation
     "Measure each channel of the teacher's tokens over training frames"
     tokens = torch.cat([jepa.teach(images)[valid].float() for images, valid in looks(corpus, rows, config, device)])
-    return tokens.mean(0), tokens.std(0)
+    jepa.target_norm.measure(tokens)
 
 @torch.no_grad()
 def fit_head(
@@ -143,7 +143,7 @@ def fit_head(
     device="cpu", # Of the networks
 )->None: # By ridge regression
     "Let the student's tokens say linearly what the teacher says, before either is trained"
-    pairs = [(encode(jepa.student, jepa.view(images))[valid].float(), jepa.target(jepa.teach(images))[valid]) for images, valid in looks(corpus, rows, config, device)]
+    pairs = [(encode(jepa.student, jepa.normalize(images))[valid].float(), jepa.target_norm(jepa.teach(images))[valid]) for images, valid in looks(corpus, rows, config, device)]
     seen, said = (torch.cat(tokens).cpu().numpy() for tokens in zip(*pairs))
     line = Ridge(alpha=1e-3*len(seen)*seen.var(0).mean()).fit(seen, said)
     jepa.head.weight.copy_(torch.from_numpy(line.coef_)); jepa.head.bias.copy_(torch.from_numpy(line.intercept_))

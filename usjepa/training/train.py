@@ -34,7 +34,7 @@ from .batches import Corpus, Steps, hold_out, load_corpus, parts
 from .checkpoint import identity, load_checkpoint, run_folder, save_checkpoint, writing
 from .monitor import validate
 from .schedule import find_rates, param_groups, run_length, set_rates
-from .teacher import build_jepa, fit_head, keep_views, student_config, target_statistics
+from .teacher import build_jepa, fit_head, keep_views, measure_targets, student_config
 
 # %% ../../nbs/training/06_train.ipynb #log
 log = logging.getLogger("usjepa")
@@ -52,7 +52,7 @@ class Job:
     jepa:JEPA # Student, predictor, teacher
     model:nn.Module # `jepa`, as the engine wraps it
     optimiser:torch.optim.Optimizer # AdamW, as the engine wraps it
-    state:dict # step, history, best, window, target
+    state:dict # step, history, best, window
     saved:float # When the last checkpoint was written, seconds
     tick:float = 0. # When the last step ended: the next begins with waiting for its batch, seconds
 
@@ -92,7 +92,7 @@ def set_up(
     model, optimiser = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr, fused=True))
     folder.mkdir(parents=True, exist_ok=True)
     if engine.is_main_process: remove_parts(folder)
-    state = dict(step=0, history=[], best=math.inf, window=[], target=None)
+    state = dict(step=0, history=[], best=math.inf, window=[])
     return Job(config, folder, corpus, np.flatnonzero(~held), np.flatnonzero(held), engine, jepa, model, optimiser, state, time.monotonic())
 
 # %% ../../nbs/training/06_train.ipynb #state
@@ -100,8 +100,12 @@ def networks(
     job:Job, # At work
 )->dict: # Name to module: those that change
     "Name the parts of a checkpoint; a frozen teacher stays out"
-    also = dict(head=job.jepa.head, teacher=job.jepa.teacher if job.config.teacher == "ema" else None)
-    return dict(student=job.jepa.student, predictor=job.jepa.predictor, **{name: net for name, net in also.items() if net is not None})
+    jepa, config = job.jepa, job.config
+    parts = dict(student=jepa.student, predictor=jepa.predictor)
+    if config.visible: parts["head"] = jepa.head
+    if config.teacher == "ema": parts["teacher"] = jepa.teacher.net
+    if config.target_norm == "standardise": parts["target"] = jepa.target_norm
+    return parts
 
 def settings_of(
     job:Job, # At work
@@ -145,9 +149,8 @@ def begin(
     restore(job)
     steps = job.engine.gather(torch.tensor([job.state["step"]], device=job.engine.device))
     if steps.min() != steps.max(): raise RuntimeError(f"processes found checkpoints of steps {steps.unique().tolist()} in {job.folder}: expected a folder that all of them share")
-    if job.config.target_norm == "standardise":
-        with job.engine.autocast(): job.state["target"] = job.state["target"] or target_statistics(job.jepa, job.corpus, job.rows, job.config, job.engine.device)
-        job.jepa.target_mean, job.jepa.target_std = (t.to(job.engine.device) for t in job.state["target"])
+    if job.config.target_norm == "standardise" and not job.state["step"]:
+        with job.engine.autocast(): measure_targets(job.jepa, job.corpus, job.rows, job.config, job.engine.device)
     if job.config.visible and not job.state["step"]:
         with job.engine.autocast(): fit_head(job.jepa, job.corpus, job.rows, job.config, job.engine.device)
     job.engine.init_trackers("usjepa", init_kwargs=dict(tensorboard=dict(purge_step=job.state["step"]+1))) # Later points are drawn again
