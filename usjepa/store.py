@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_ROOM', 'repo_root', 'data_root', 'cache_root', 'fingerprint', 'code_of', 'write_atomically', 'build_once', 'lock',
-           'remove_parts', 'code_version', 'rows_folder', 'save_row', 'load_rows']
+           'remove_parts', 'code_version']
 
 # %% ../nbs/01_store.ipynb #imports
 import errno
@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock, Timeout
 
 import usjepa
@@ -166,43 +165,15 @@ def remove_parts(
         else: part.unlink(missing_ok=True)
 
 # %% ../nbs/01_store.ipynb #code-version
+def _git(*arguments):
+    "The answer of git about the checkout"
+    return subprocess.run(["git", *arguments], cwd=repo_root(), capture_output=True, text=True, check=True).stdout.strip()
+
 def code_version()->str: # e.g. "0.0.1+g1a2b3c4", with ".dirty" if the package differs from the commit
     "Name the version of the code that runs"
-    git = lambda *args: subprocess.run(["git", *args], cwd=repo_root(), capture_output=True, text=True, check=True).stdout.strip()
-    try: commit, dirty = git("rev-parse", "--short", "HEAD"), git("status", "--porcelain", "--", "usjepa")
-    except (OSError, subprocess.CalledProcessError): return usjepa.__version__
-    return f"{usjepa.__version__}+g{commit}{'.dirty' if dirty else ''}"
-
-# %% ../nbs/01_store.ipynb #rows-folder
-def rows_folder(
-    experiment:str, # e.g. "probe"
-    preset:str="paper", # Rows of smoke runs are kept out of the results
-    simulated:bool=False, # Rows of simulated data live apart
-)->Path: # Not made yet
-    "Find where the rows of an experiment belong"
-    if preset == "smoke": return repo_root()/"data/runs/smoke"/experiment
-    return repo_root()/"data/results"/("simulated" if simulated else "")/experiment
-
-# %% ../nbs/01_store.ipynb #save-row
-def save_row(
-    experiment:str, # e.g. "probe"
-    row:dict, # The numbers and what they belong to: needs `dataset` and `preset`, may have `encoder`
-    settings:dict, # With `dataset` and `encoder` they identify the row
-)->Path: # The file
-    "Write one result row as JSON, completely or not at all; a row with the same identity is replaced"
-    names = [row[k] for k in ("dataset", "encoder") if k in row]
-    stem = "-".join([*(Path(str(n)).name.replace(":", "_") for n in names), fingerprint(names, settings)[:8]])
-    file = rows_folder(experiment, row["preset"], row["dataset"].endswith("-sim"))/f"{stem}.json"
-    content = json.dumps(dict(row, settings=settings, version=code_version()), indent=1, sort_keys=True, default=str)
-    with write_atomically(file) as f: f.write(content + "\n")
-    return file
-
-# %% ../nbs/01_store.ipynb #load-rows
-def load_rows(
-    experiment:str, # e.g. "probe"
-    preset:str="paper", # smoke, or anything else
-    simulated:bool=False, # Real or simulated data
-)->pd.DataFrame: # One line a row file, in the order of file names; empty if there is none
-    "Read the rows of an experiment"
-    files = sorted(rows_folder(experiment, preset, simulated).glob("*.json"))
-    return pd.DataFrame([json.loads(f.read_text()) for f in files])
+    try:
+        commit = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--", "usjepa")
+    except (OSError, subprocess.CalledProcessError):
+        return usjepa.__version__
+    return f"{usjepa.__version__}+g{commit}{'.dirty' if changed else ''}"

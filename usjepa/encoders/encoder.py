@@ -96,6 +96,7 @@ class Encoder(nn.Module):
         self.positions = {k: model.get_parameter(k).clone() for k in tables if isinstance(model, (VisionTransformer, Beit))}
         self.native = tuple(model.patch_embed.img_size) if self.positions else None
         self.periods = model.rope.periods.clone() if spec.architecture.endswith("dinov3_qkvb") else None
+        self.pretraining = {} # What config.json says of a student that was pretrained here
 
     @property
     def settings(self)->dict: # As `EncoderSpec.settings`
@@ -217,7 +218,9 @@ def student_encoder(
 )->Encoder: # Frozen, on the mean of the patch tokens
     "Make an encoder of a student"
     sha256 = sha256 or fingerprint(*(part for k, v in student.state_dict().items() for part in (k, v.cpu().numpy())))
-    return Encoder(student, student_spec(config, name, file), sha256, f"{name}: {file}, sha256 {sha256}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
+    encoder = Encoder(student, student_spec(config, name, file), sha256, f"{name}: {file}, sha256 {sha256}, layout usjepa, {len(student.state_dict())} tensors used, 0 dropped")
+    encoder.pretraining = config
+    return encoder
 
 def own_encoder(path, name=None): # -> Encoder
     "Load a checkpoint that pretraining wrote as a frozen encoder"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..store import load_rows, repo_root
+from ..rows import load_rows
+from ..store import repo_root
 
 # %% ../../nbs/report/03_overview.ipynb #jobs
 JOBS = { # Notebook: its experiment, and which of the rows are its

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTH', 'GREEN', 'BLOCKS', 'CONTROLS', 'style', 'show_frames', 'outline', 'frame_pair', 'paint_masks', 'show_masks',
-           'prediction_strip', 'confusion', 'markdown', 'probe_table', 'published']
+           'prediction_strip', 'confusion', 'markdown', 'published']
 
 # %% ../../nbs/report/01_plots.ipynb #imports
 import math
@@ -176,42 +176,8 @@ def markdown(
         columns.append([f" {padded[0]} ", "-"*(width+2), *(f" {text} " for text in padded[1:])])
     return "\n".join(f"|{'|'.join(line)}|" for line in zip(*columns))
 
-# %% ../../nbs/report/01_plots.ipynb #probe-line
+# %% ../../nbs/report/01_plots.ipynb #controls
 CONTROLS = ("raw-pixels", "random-vit-tiny")
-
-def _spread(row, mean, sd):
-    "A score and its standard deviation, as far as the row has them"
-    if pd.isna(row.get(mean)): return "–"
-    if pd.isna(row.get(sd)): return f"{row[mean]:.1f}"
-    return f"{row[mean]:.1f} ± {row[sd]:.1f}"
-
-def _probe_line(row):
-    "The cells of one result row"
-    low, high = row["interval"]
-    control = " (control)" if row["encoder"] in CONTROLS else ""
-    return {
-        "dataset": row["dataset"],
-        "encoder": row["encoder"]+control,
-        "macro-F1": _spread(row, "macro_f1", "sd"),
-        "95 % interval": f"{low:.1f} to {high:.1f}",
-        "standardised": _spread(row, "standardised_macro_f1", "standardised_sd"),
-        "by patient": _spread(row, "grouped_macro_f1", "grouped_sd"),
-        "bal. acc.": f"{row['balanced_accuracy']:.1f}",
-        "AUROC": f"{row['auroc']:.1f}",
-        "ECE": f"{row['ece']:.1f}"}
-
-# %% ../../nbs/report/01_plots.ipynb #probe-table
-def probe_table(
-    rows, # Result rows of the experiment "probe": a DataFrame or a list of dicts
-)->str: # Markdown
-    "Tabulate linear probes (percent, mean ± sd over seeds), data set by data set, the controls always in"
-    lines = []
-    for dataset, part in pd.DataFrame(rows).groupby("dataset", sort=False):
-        row_of = {row["encoder"]: row for row in part.to_dict("records")}
-        for encoder in [*(name for name in row_of if name not in CONTROLS), *CONTROLS]:
-            missing = {"dataset": dataset, "encoder": f"{encoder} (control)", "macro-F1": "not run"}
-            lines.append(_probe_line(row_of[encoder]) if encoder in row_of else missing)
-    return markdown(pd.DataFrame(lines).fillna(""))
 
 # %% ../../nbs/report/01_plots.ipynb #published
 def published()->pd.DataFrame: # model, task, macro_f1, sd: 10 models × 8 tasks, percent

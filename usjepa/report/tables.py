@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'KNOWN', 'MARKERS', 'name_cells', 'mark', 'ResultTable', 'is_simulated', 'file_name', 'result_table',
-           'look', 'draw_lines', 'finish', 'fewshot_curves', 'with_clean', 'robustness_curves', 'robustness_summary',
-           'difference_dots']
+           'score_table', 'look', 'draw_lines', 'finish', 'fewshot_curves', 'with_clean', 'robustness_curves',
+           'robustness_summary', 'difference_dots']
 
 # %% ../../nbs/report/02_tables.ipynb #imports
 import zlib
@@ -148,6 +148,29 @@ def result_table(
     notes = [f"{'SIMULATED DATA. ' if is_simulated(rows) else ''}macro-F1 in percent, mean ± standard deviation over seeds; bold is best and underlined second of a column, among lines of one protocol."]
     if (data.source == "paper").any(): notes.append("(paper): Table 2 as printed, marked among themselves.")
     return ResultTable(data, notes + sorted(set(data.reason.dropna())))
+
+# %% ../../nbs/report/02_tables.ipynb #score-table
+def _spread(mean, sd):
+    "A mean and its standard deviation"
+    return f"{mean:.1f} ± {sd:.1f}" if pd.notna(sd) else f"{mean:.1f}"
+
+def _score_line(row):
+    "The cells of one row"
+    control = " (control)" if row["encoder"] in CONTROLS else ""
+    cells = dict(dataset=row["dataset"], encoder=row["encoder"]+control, protocol=row["protocol"], split=row["split"])
+    if pd.isna(row.get("macro_f1")): return cells | {"macro-F1": row.get("missing", "not run")}
+    cells |= {"macro-F1": _spread(row["macro_f1"], row["sd"]), "95 % interval": "{:.1f} to {:.1f}".format(*row["interval"])}
+    if isinstance(row.get("fold_f1"), list): cells["mean of folds"] = _spread(np.mean(row["fold_f1"]), np.std(row["fold_f1"], ddof=1))
+    auroc = f"{row['auroc']:.1f}" if pd.notna(row["auroc"]) else ""
+    return cells | {"bal. acc.": f"{row['balanced_accuracy']:.1f}", "AUROC": auroc, "ECE": f"{row['ece']:.1f}"}
+
+def score_table(
+    rows, # Result rows: a DataFrame or a list of dicts
+)->str: # Markdown
+    "Tabulate rows, a line each: percent, mean ± standard deviation over probes (or folds), interval over patients"
+    columns = ["dataset", "encoder", "protocol", "split", "macro-F1", "95 % interval", "mean of folds", "bal. acc.", "AUROC", "ECE"]
+    table = pd.DataFrame([_score_line(row) for row in pd.DataFrame(rows).to_dict("records")])
+    return markdown(table[[column for column in columns if column in table]].fillna(""))
 
 # %% ../../nbs/report/02_tables.ipynb #look
 COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 5, 9)] # Without grey, which is for controls, and what is pale in print

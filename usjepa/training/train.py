@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 
 from ..settings import CommandLine, PretrainConfig
 from ..store import remove_parts, write_atomically
+from ..rows import public_name
 from ..core.model import JEPA, ema_update, fast
 from ..encoders.checkpoints import save_pretrained
 from ..encoders.registry import read_config
@@ -229,12 +230,31 @@ class Run:
 
 def outcome(
     run:Run, # Finished
-)->dict: # run, steps, frames, data, val_loss_first, val_loss, val_loss_best, rankme, knn (None without labels), images_per_s, hours of steps
+)->dict: # Fields of a result row (03_rows): data, settings, seed, steps, val_loss, …; measured: frames, losses, rankme, knn, images_per_s, hours
     "Condense a run for its result row"
-    log, taught = run.history, read_config(run.folder)["training"]
-    hours = float((log.step.diff().fillna(log.step)*run.config.batch_size/log.images_per_s).sum()/3600)
-    return dict(run=run.folder.name, steps=int(log.step.iloc[-1]), frames=taught["frames"], data=taught["data"], val_loss_first=log.val_loss.iloc[0], val_loss=log.val_loss.iloc[-1], val_loss_best=log.val_loss.min(),
-                rankme=log.rankme.iloc[-1], knn=log.knn.iloc[-1] if "knn" in log else None, images_per_s=log.images_per_s.median(), hours=hours)
+    log, config = run.history, run.config
+    taught = read_config(run.folder)["training"]
+    seconds = log.step.diff().fillna(log.step)*config.batch_size/log.images_per_s
+    measured = dict(
+        run=run.folder.name,
+        frames=taught["frames"],
+        val_loss_first=log.val_loss.iloc[0],
+        val_loss_best=log.val_loss.min(),
+        rankme=log.rankme.iloc[-1],
+        images_per_s=log.images_per_s.median(),
+        hours=float(seconds.sum()/3600),
+    )
+    if "knn" in log: measured["knn"] = log.knn.iloc[-1]
+    return dict(
+        data=taught["data"],
+        simulated=taught["simulated"],
+        settings=dataclasses.asdict(config) | dict(corpus=public_name(config.corpus), teacher=public_name(config.teacher)),
+        corpus=public_name(config.corpus),
+        seed=config.seed,
+        steps=int(log.step.iloc[-1]),
+        val_loss=log.val_loss.iloc[-1],
+        measured=measured,
+    )
 
 # %% ../../nbs/training/06_train.ipynb #interrupt
 class Interrupt:
