@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..image.preprocess import prepare, resize
+from ..image.preprocess import MAX_COLOR, prepare, resize
 from ..image.readers import Clip, open_clips
 from ..image.region import locate_region
 from ..store import build_once, cache_root, code_of, fingerprint
@@ -76,9 +76,9 @@ def prepare_clip(
             continue
         together = shared is not None and shared.mask.shape == frame.shape[:2]
         found = shared if together else locate_region(frame)
-        image, region, notes = prepare(frame, found.mask)
+        image, region, colored = prepare(frame, found.mask)
         missed = found.fallback == "frame" and found.score == 0
-        yield PreparedFrame(number, image, region, together, not missed, notes["flagged"])
+        yield PreparedFrame(number, image, region, together, not missed, colored >= MAX_COLOR)
 
 def clip_of(
     frames:list, # (H, W) or (H, W, 3) uint8 each

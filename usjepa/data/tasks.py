@@ -204,8 +204,8 @@ def _simulated_task(name, split, fold, seed):
             Image.fromarray(frame["image"]).save(part/f"{i:05d}.png", compress_level=1)
             rows.append(dict(id=f"{i:05d}", **{k: frame[k] for k in ("label", "patient", "split")}))
         pd.DataFrame(rows).to_csv(part/"frames.csv", index=False)
-    code = Path(sys.modules[simulate_task.__module__].__file__)
-    folder = build_once(cache_root()/"simulated"/f"{name}-{fingerprint(code, base, seed, scale)[:16]}", fill)
+    made_by = [Path(sys.modules[simulate_task.__module__].__file__), repo_root()/"data/catalogue/simulated.toml"]
+    folder = build_once(cache_root()/"simulated"/f"{name}-{fingerprint(*made_by, base, seed, scale)[:16]}", fill)
     table = pd.read_csv(folder/"frames.csv", dtype=dict(id=str, patient=str))
     frames = _records([folder/f"{i}.png" for i in table.id], table.label, table.id, table.patient, table.split)
     if split == "grouped": frames = grouped(frames, fold, seed)

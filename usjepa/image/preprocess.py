@@ -10,82 +10,88 @@ import cv2
 import numpy as np
 
 from .readers import as_frames, to_gray, to_uint8
-from .region import find_region, is_colored
+from .region import disc, find_region, is_colored
 
 # %% ../../nbs/image/03_preprocess.ipynb #find-overlay
 def find_overlay(
     frame:np.ndarray, # (H,W,1|3) uint8
     region:np.ndarray, # (H,W) bool
-)->tuple: # (H,W) bool coloured overlay inside the region, grown by 2 pixels; its share of the total image area before growing
-    "Find coloured annotations and flow inside the region"
-    mask = (is_colored(frame) & region).astype(np.uint8)
-    if not mask.any(): return mask > 0, 0.
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+)->tuple: # (H,W) bool colored overlay inside the region, grown by 2 pixels; its share of the image area before that
+    "Find colored annotations and flow inside the region"
+    colored = (is_colored(frame) & region).astype(np.uint8)
+    if not colored.any(): return colored > 0, 0.
+    colored = cv2.morphologyEx(colored, cv2.MORPH_CLOSE, disc(3))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(colored)
     large = stats[:, cv2.CC_STAT_AREA] >= 6
     large[0] = False # The ground
-    mask = large[labels]
-    grown = cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
-    return grown > 0, float(mask.mean())
+    overlay = large[labels]
+    grown = cv2.dilate(overlay.astype(np.uint8), disc(5)) > 0
+    return grown, float(overlay.mean())
 
-# %% ../../nbs/image/03_preprocess.ipynb #max-colour
-MAX_COLOR = 0.05 # Share of the total image area that may be inpainted (section 4.3)
+# %% ../../nbs/image/03_preprocess.ipynb #max-color
+MAX_COLOR = 0.05 # Share of the total image area; from here on color is not inpainted (section 4.3)
 
 # %% ../../nbs/image/03_preprocess.ipynb #remove-overlay
 def remove_overlay(
-    grey:np.ndarray, # (H,W) uint8
+    gray:np.ndarray, # (H,W) uint8
     overlay:np.ndarray, # (H,W) bool
     share:float, # Of the total image area
 )->np.ndarray: # (H,W) uint8
     "Inpaint a small overlay; leave a large one, or none, as it is"
-    if not 0 < share < MAX_COLOR: return grey
-    return cv2.inpaint(grey, overlay.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    if share == 0 or share >= MAX_COLOR: return gray
+    return cv2.inpaint(gray, overlay.astype(np.uint8), 3, cv2.INPAINT_TELEA)
 
 # %% ../../nbs/image/03_preprocess.ipynb #rescale
 def rescale(
-    grey:np.ndarray, # (H,W) uint8
+    gray:np.ndarray, # (H,W) uint8
     region:np.ndarray, # (H,W) bool
 )->np.ndarray: # (H,W) uint8; pixels outside the region are mapped alike
     "Map the 2nd and 98th percentile inside the region to the full range"
-    counts = cv2.calcHist([grey], [0], region.astype(np.uint8), [256], [0, 256]).ravel().cumsum()
-    low, high = (int(np.searchsorted(counts, share*counts[-1])) for share in (.02, .98))
-    if high - low < 8: return grey
+    histogram = cv2.calcHist([gray], [0], region.astype(np.uint8), [256], [0, 256]).ravel()
+    counts = histogram.cumsum() # Pixels up to each gray level
+    low = int(np.searchsorted(counts, .02*counts[-1]))
+    high = int(np.searchsorted(counts, .98*counts[-1]))
+    if high - low < 8: return gray
     ramp = (np.arange(256) - low)*(255/(high - low))
-    return cv2.LUT(grey, ramp.clip(0, 255).round().astype(np.uint8))
+    return cv2.LUT(gray, ramp.clip(0, 255).round().astype(np.uint8))
 
 # %% ../../nbs/image/03_preprocess.ipynb #resize
 def resize(
     image:np.ndarray, # (H,W) uint8
     region:np.ndarray, # (H,W) bool
-    size:int=None, # Side, pixels; None keeps the size
+    size:int, # Side, pixels; None keeps the size
 )->tuple: # (size,size) uint8, (size,size) bool
     "Resize an image and its region together"
     if size is None: return image, region
-    how = cv2.INTER_AREA if min(image.shape) >= size else cv2.INTER_LINEAR
-    small = cv2.resize(region.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    return cv2.resize(image, (size, size), interpolation=how), small
+    shrinks = min(image.shape) >= size
+    image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    region = cv2.resize(region.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    return image, region
 
 # %% ../../nbs/image/03_preprocess.ipynb #prepare
 def prepare(
     frame, # (H,W) or (H,W,1|3|4), any number type
     region:np.ndarray=None, # (H,W) bool, e.g. of the whole clip; None: found on this frame
-)->tuple: # (H,W) uint8, (H,W) bool, dict(colour_share, inpainted, flagged)
-    "Do all steps of section 4.3 at the frame's own size, and say what was done"
+)->tuple: # (H,W) uint8 gray; (H,W) bool region; colored share of the image area, inpainted below MAX_COLOR
+    "Do all steps of section 4.3 at the frame's own size; a clip, or a region of another shape, raises ValueError"
     frames = as_frames(frame)
-    if len(frames) > 1: raise ValueError(f"found an array of shape {np.shape(frame)}, expected one frame; find the region on the clip and preprocess its frames one by one")
+    if len(frames) > 1:
+        raise ValueError(f"found an array of shape {np.shape(frame)}, expected one frame; "
+                         "find the region on the clip and preprocess its frames one by one")
     frame = to_uint8(frames[0])
     region = find_region(frame) if region is None else np.asarray(region, bool)
-    if region.shape != frame.shape[:2]: raise ValueError(f"found a region of shape {region.shape}, expected {frame.shape[:2]}, the shape of the frame")
+    if region.shape != frame.shape[:2]:
+        raise ValueError(f"found a region of shape {region.shape}, expected {frame.shape[:2]}, the shape of the frame")
     overlay, share = find_overlay(frame, region)
-    image = rescale(remove_overlay(to_gray(frame), overlay, share), region)
-    return image, region, dict(colour_share=share, inpainted=0 < share < MAX_COLOR, flagged=share >= MAX_COLOR)
+    clean = remove_overlay(to_gray(frame), overlay, share)
+    return rescale(clean, region), region, share
 
 # %% ../../nbs/image/03_preprocess.ipynb #preprocess
 def preprocess(
     frame, # (H,W) or (H,W,1|3|4), any number type
     size:int=224, # Side of the result, pixels; None keeps the frame's size
     region:np.ndarray=None, # (H,W) bool, e.g. of the whole clip; None: found on this frame
-)->tuple: # image (size,size) uint8 grey, region (size,size) bool
-    "Turn a frame into the grey image and the region that models see (section 4.3)"
+)->tuple: # image (size,size) uint8 gray, region (size,size) bool
+    "Turn a frame into the gray image and the region that models see (section 4.3); raises ValueError as `prepare` does"
     image, region, _ = prepare(frame, region)
     return resize(image, region, size)

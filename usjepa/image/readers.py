@@ -238,7 +238,7 @@ def _hdf5_frames(path, images, rows, wanted):
             yield to_uint8(np.squeeze(f[images][int(rows[number])]))
 
 def _open_hdf5(path, images="image", clip="annot_id", frame="frame_num"):
-    "The clips of an HDF5 file, from the arrays of these names; without `clip` all frames are one; without images ValueError"
+    "The clips of an HDF5 file, from the arrays of these names; without `clip` all are one; without images ValueError"
     import h5py
     with h5py.File(path) as f:
         if images not in f: raise ValueError(f"no array {images!r} in it, but {', '.join(list(f)[:8])}")
