@@ -36,10 +36,10 @@ from tqdm.auto import tqdm
 import usjepa
 from .catalogue import Source, find_sources
 from ..settings import check_name
-from ..store import code_version, fingerprint, lock, remove_parts, write_atomically
+from ..store import code_version, fingerprint, lock, remove_parts, short_hash, write_atomically
 from ..image.readers import open_clips, open_pictures, reader_of
 from .frames import prepare_clip
-from .corpus import LAYOUTS, SCHEMA, Shard, StoredFrames, encode_region, member, open_corpus, pack_frame, short_hash, write_table
+from .corpus import LAYOUTS, SCHEMA, Shard, StoredFrames, encode_region, member, open_corpus, pack_frame, write_table
 
 # %% ../../nbs/data/06_build.ipynb #log
 log = logging.getLogger("usjepa")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HEAD', 'LAYOUTS', 'SCHEMA', 'encode_region', 'decode_region', 'pack_frame', 'unpack_frame', 'member', 'data_digest',
-           'shard_digest', 'Shard', 'short_hash', 'StoredFrames', 'open_corpus', 'members', 'damaged', 'write_table']
+           'shard_digest', 'Shard', 'StoredFrames', 'open_corpus', 'members', 'damaged', 'write_table']
 
 # %% ../../nbs/data/05_corpus.ipynb #imports
 import hashlib
@@ -134,13 +134,6 @@ SCHEMA = pa.schema(dict(
     height=pa.int16(), width=pa.int16(), # Pixels, as stored
     hash=pa.uint64())) # Of the prepared pixels
 
-def short_hash(
-    *things, # Strings and bytes
-)->int: # 64 bits
-    "Hash to a number"
-    h = hashlib.sha256()
-    for thing in things: h.update(thing.encode("utf-8", "surrogateescape") if isinstance(thing, str) else thing); h.update(b"\0")
-    return int.from_bytes(h.digest()[:8], "big")
 
 # %% ../../nbs/data/05_corpus.ipynb #stored
 class StoredFrames:
