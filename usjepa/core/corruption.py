@@ -26,90 +26,99 @@ ALPHA = (1., .7, .5, .3) # Of severities 0, 1, 2, 3
 
 # %% ../../nbs/core/04_corruption.ipynb #contrast
 def contrast(
-    frame:np.ndarray, # (H,W) float32
-    severity:float, # ε in [0,3]
-    region:np.ndarray, # (H,W) bool; when empty, the whole frame counts
-)->np.ndarray: # (H,W) float32
-    "Shrink all values towards the region's median, by α(ε) (Appendix E.2)"
-    median = np.median(frame[region] if region.any() else frame)
-    alpha = np.interp(severity, range(4), ALPHA)
-    return np.float32(median) + np.float32(alpha)*(frame - np.float32(median))
+    frame:np.ndarray, # (H, W) float32
+    severity:float, # ε in [0, 3]
+    region:np.ndarray, # (H, W) bool; where it is empty, the whole frame counts
+)->np.ndarray: # (H, W) float32
+    "Shrink all values towards the region's median, by α(ε) (appendix E.2)"
+    inside = frame[region] if region.any() else frame
+    median = np.float32(np.median(inside))
+    alpha = np.float32(np.interp(severity, range(4), ALPHA))
+    return median + alpha*(frame-median)
 
 # %% ../../nbs/core/04_corruption.ipynb #correlated-noise
 def correlated_noise(
     shape:tuple, # (H, W)
-    severity:float, # ε in (0,3]
+    severity:float, # ε in (0, 3]
     seed:int=0, # The same seed gives the same white noise at every severity
-    kernel:str="gaussian", # gaussian or box
     grain:float=None, # Half the width of the kernel, pixels; None: ε
-    renormalise:bool=False, # Scale the smoothed noise back to σ = 0.35 ε
-)->np.ndarray: # (H,W) float32, mean 0
-    "Smooth white noise of σ = 0.35 ε with a kernel of 2⌈ε⌉+1 pixels (Appendix E.2)"
+)->np.ndarray: # (H, W) float32, mean 0
+    "Smooth white noise of σ = 0.35 ε with a Gaussian of 2⌈ε⌉+1 pixels (appendix E.2)"
     white = rng(seed, "speckle").standard_normal(shape, dtype=np.float32)*np.float32(.35*severity)
-    grain = severity if grain is None else grain
-    size = 2*int(np.ceil(grain)) + 1
-    one = cv2.getGaussianKernel(size, .5 + .3*grain) if kernel == "gaussian" else np.full((size, 1), 1/size)
-    noise = cv2.sepFilter2D(white, -1, one, one, borderType=cv2.BORDER_REFLECT_101)
-    return noise/np.float32((one**2).sum()) if renormalise else noise
+    if grain is None: grain = severity
+    kernel = cv2.getGaussianKernel(2*int(np.ceil(grain)) + 1, .5 + .3*grain)
+    return cv2.sepFilter2D(white, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
 
 # %% ../../nbs/core/04_corruption.ipynb #as-frames
 def _as_numpy(array):
-    "Read an array, or a tensor; torch itself takes longer to import than a frame to corrupt"
+    "Read an array, or a tensor; torch is not imported for it"
     return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
 
 def _as_frames(image):
-    "View an image or a batch as (B,H,W) numpy; refuse what is not gray in [0,1] or uint8"
+    "View an image or a batch as (B, H, W) numpy; raise ValueError for what is not gray in [0, 1] or uint8"
     array = _as_numpy(image)
-    if not (array.ndim in (2, 3) or array.ndim == 4 and array.shape[1] == 1) or array.ndim == 3 and array.shape[-1] in (3, 4):
+    channel = array.ndim == 4 and array.shape[1] == 1
+    color = array.ndim == 3 and array.shape[-1] in (3, 4)
+    if color or not (channel or array.ndim in (2, 3)):
         raise ValueError(f"found an image of shape {array.shape}, expected gray frames: (H,W), (B,H,W) or (B,1,H,W)")
-    if array.dtype != np.uint8 and not (np.issubdtype(array.dtype, np.floating) and (array.size == 0 or array.min() >= 0 and array.max() <= 1)):
-        raise ValueError(f"found {array.dtype} values, expected uint8 or floats in [0,1]: corrupt before normalising with mean and std")
+    if array.dtype != np.uint8 and not _in_unit_range(array):
+        raise ValueError(f"found {array.dtype} values, expected uint8 or floats in [0,1]: corrupt before normalizing with mean and std")
     return array.reshape(-1, *array.shape[-2:])
+
+def _in_unit_range(array):
+    "Whether an array holds floats in [0, 1]"
+    if not np.issubdtype(array.dtype, np.floating): return False
+    return array.size == 0 or (array.min() >= 0 and array.max() <= 1)
 
 # %% ../../nbs/core/04_corruption.ipynb #as-regions
 def _as_regions(region, frames):
-    "Give every frame its region, (B,H,W) bool; None is the whole frame"
+    "Give every frame its region, (B, H, W) bool; None is the whole frame; raise ValueError for another shape"
     if region is None: return np.ones(frames.shape, bool)
     array = _as_numpy(region) > 0
-    if array.shape[-2:] != frames.shape[1:] or array.size not in (frames[:1].size, frames.size):
-        raise ValueError(f"found a region of shape {array.shape}, expected one that fits frames of shape {frames.shape}")
+    one_or_all = array.size in (frames[:1].size, frames.size)
+    if array.shape[-2:] != frames.shape[1:] or not one_or_all:
+        raise ValueError(f"found a region of shape {array.shape}, expected one for frames of shape {frames.shape}")
     return np.broadcast_to(array.reshape(-1, *array.shape[-2:]), frames.shape)
 
 # %% ../../nbs/core/04_corruption.ipynb #corrupt-frame
-def _corrupt_frame(frame, name, severity, region, seed, scope, **speckle):
-    "Corrupt one (H,W) frame of any dtype"
-    x = np.ascontiguousarray(frame, np.float32)/np.float32(255 if frame.dtype == np.uint8 else 1)
+def _corrupt_frame(frame, name, severity, region, seed, scope, grain):
+    "Corrupt one frame (H, W), uint8 or float in [0, 1]"
+    is_bytes = frame.dtype == np.uint8
+    x = np.ascontiguousarray(frame, np.float32)
+    if is_bytes: x = x/np.float32(255)
     if name == "blur": y = blur(x, severity)
     elif name == "contrast": y = contrast(x, severity, region)
-    else: y = x*(1 + correlated_noise(x.shape, severity, seed, **speckle))
-    y = np.where(region, y, x) if scope == "region" else y
+    else: y = x*(1 + correlated_noise(x.shape, severity, seed, grain))
+    if scope == "region": y = np.where(region, y, x)
     y = y.clip(0, 1)
-    return np.rint(y*255).astype(np.uint8) if frame.dtype == np.uint8 else y.astype(frame.dtype)
+    return np.rint(y*255).astype(np.uint8) if is_bytes else y.astype(frame.dtype)
 
 # %% ../../nbs/core/04_corruption.ipynb #corrupt
 CORRUPTIONS = ("blur", "contrast", "speckle")
 
 def corrupt(
-    image, # (H,W), (B,H,W) or (B,1,H,W); numpy or torch; uint8, or float in [0,1]
+    image, # (H, W), (B, H, W) or (B, 1, H, W); numpy or torch; uint8, or float in [0, 1]
     name:str, # blur, contrast or speckle
-    severity:float, # ε in [0,3]; the paper's are 1, 2, 3; 0 changes nothing
-    region=None, # (H,W) or one per frame, bool; None: the whole frame
+    severity:float, # ε in [0, 3]; the paper's are 1, 2, 3; 0 changes nothing
+    region=None, # (H, W) or one per frame, bool; None: the whole frame
     seed=0, # Of the speckle: one number, or one per frame
     scope:str="image", # image: change all pixels, as the formulas say; region: only those inside
-    kernel:str="gaussian", # Of the speckle: gaussian or box
     grain:float=None, # Of the speckle: half the width of the kernel, pixels; None: ε
-    renormalise:bool=False, # Scale the smoothed speckle back to σ = 0.35 ε
 ): # Same type, shape and dtype as `image`
-    "Corrupt frames as in Appendix E.2; a wrong name, severity or shape raises ValueError"
-    check_name("corruption", name, CORRUPTIONS); check_name("scope", scope, ("image", "region")); check_name("kernel", kernel, ("gaussian", "box"))
+    "Corrupt frames as in appendix E.2; a wrong name, severity, grain, shape or range raises ValueError"
+    check_name("corruption", name, CORRUPTIONS)
+    check_name("scope", scope, ("image", "region"))
     if not 0 <= severity <= 3: raise ValueError(f"found severity {severity}, expected a number from 0 to 3")
-    if grain is not None and not 0 <= grain <= 50: raise ValueError(f"found grain {grain}, expected pixels from 0 to 50")
+    if grain is not None and not 0 <= grain <= 50:
+        raise ValueError(f"found grain {grain}, expected pixels from 0 to 50")
     frames = _as_frames(image)
-    regions, seeds = _as_regions(region, frames), [seed]*len(frames) if np.ndim(seed) == 0 else list(seed)
-    if len(seeds) != len(frames): raise ValueError(f"found {len(seeds)} seeds for {len(frames)} frames, expected one number or one per frame")
+    regions = _as_regions(region, frames)
+    seeds = [seed]*len(frames) if np.ndim(seed) == 0 else list(seed)
+    if len(seeds) != len(frames):
+        raise ValueError(f"found {len(seeds)} seeds for {len(frames)} frames, expected one number or one per frame")
     out = frames.copy()
-    if severity > 0 and frames[:1].size:
-        speckle = dict(kernel=kernel, grain=grain, renormalise=renormalise)
-        for i, frame in enumerate(frames): out[i] = _corrupt_frame(frame, name, severity, regions[i], seeds[i], scope, **speckle)
+    if severity > 0 and frames.size:
+        for i, frame in enumerate(frames):
+            out[i] = _corrupt_frame(frame, name, severity, regions[i], seeds[i], scope, grain)
     out = out.reshape(tuple(image.shape))
     return image.new_tensor(out) if hasattr(image, "new_tensor") else out

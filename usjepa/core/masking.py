@@ -136,8 +136,8 @@ class MaskSampler:
         largest = int((height*width).max())
         if largest < self.enough:
             raise ValueError(
-                f"the largest target has {largest} patches on a grid of {self.grid}, at least {self.enough} are needed: "
-                "take a finer grid, larger targets or a smaller min_patches")
+                f"the largest target has {largest} patches on a grid of {self.grid}, at least {self.enough} are "
+                "needed: take a finer grid, larger targets or a smaller min_patches")
         patches = self.grid[0]*self.grid[1]
         largest_target = int(target_scale[1]*patches)
         left = int(context_scale[0]*patches) - self.target_blocks*largest_target
@@ -176,7 +176,7 @@ class MaskSampler:
         return Masks(_flatten(context), _flatten(targets), torch.from_numpy(relaxed))
 
     def _draw_image(self, valid, samples, key):
-        "Blocks of each image, targets, then context (B, T+1, h, w), redrawn until Eq. 4 holds; and its smallest mask (B,)"
+        "Blocks of each image, targets, then context (B, T+1, h, w), redrawn until Eq. 4 holds; its smallest mask (B,)"
         shared = self._shared_sizes(samples, key) if self.legacy else None
         def draw(attempt, rows):
             targets = self._draw_targets(valid[rows], samples[rows], (*key, attempt), shared)

@@ -341,7 +341,7 @@ class JEPA(nn.Module):
     def __init__(self,
         student:VisionTransformer, # From `vit`
         predictor:Predictor, # With the student's width and grid and the teacher's width
-        teacher:nn.Module, # An encoder of the registry, another module with `preprocess` and `tokens`, or a `vit`; frozen here
+        teacher:nn.Module, # An encoder, another module with `preprocess` and `tokens`, or a `vit`; frozen here
         target_norm:str="layernorm", # layernorm, none, standardise; another raises ValueError
         loss:str="smooth_l1", # smooth_l1 (Eq. 5), l1 (Eq. 2); another raises ValueError
         mean:float=0., # Of the student's input, and of a `vit` teacher's
