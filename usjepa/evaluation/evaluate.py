@@ -31,7 +31,7 @@ from ..data.ultrabench import TASKS
 from ..encoders.registry import ENCODERS, read_config, shipped
 from ..encoders.encoder import identify, load_encoder
 from .features import CorruptedFrames, extract_features
-from .probes import linear_probes
+from .probes import linear_probe
 from .statistics import average_ranks, cluster_bootstrap, holm, macro_f1, paired_auroc, paired_test, rank_frames, summarise
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #log
@@ -152,8 +152,8 @@ def predict(
     for fold in folds:
         x = {part: clean[fold[part]] for part in ("train", "val")}
         y = {part: labels[fold[part]] for part in ("train", "val")}
-        probes = linear_probes(x, y, len(prepared.task.classes), protocol, fractions, config)
-        for fraction, probe in zip(fractions, probes):
+        for fraction in fractions:
+            probe = linear_probe(x, y, len(prepared.task.classes), protocol, fraction, config)
             for view, features in views.items(): probabilities[fraction, *view].append(probe(features[fold["test"]]))
     sizes = [len(fold["test"]) for fold in folds]
     return Predicted(
