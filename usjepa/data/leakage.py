@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ..settings import check_name
 from ..store import build_once, cache_root, code_of, fingerprint, repo_root, short_hash
-from .build import Recipe, fit
+from .build import Recipe, shrink
 from .corpus import write_table
 from .duplicates import Signatures, make_signatures, match, thumbnail
 from .frames import clip_of, prepare_clip, read_numbered
@@ -86,7 +86,7 @@ def sign_corpus(
 # %% ../../nbs/data/08_leakage.ipynb #sign-task
 def _sign_frame(frame):
     "Thumbnail and pixel hash of a frame, shrunk as a corpus would"
-    image, region = fit(frame.image, frame.region, Recipe().size)
+    image, region = shrink(frame.image, frame.region, Recipe().size)
     return thumbnail(image, region), short_hash(image.tobytes())
 
 def _sign_clip(rows):
