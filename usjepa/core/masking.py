@@ -153,7 +153,7 @@ class MaskSampler:
     )->Masks: # Ragged: nothing is truncated, unless `legacy`
         "Draw the masks of a batch; valid patches on another grid raise ValueError"
         if isinstance(patches, int): valid = np.ones((patches, *self.grid), bool)
-        else: valid = np.array(patches, bool) # A copy
+        else: valid = np.asarray(patches).astype(bool) # A copy
         if valid.shape[1:] != self.grid:
             raise ValueError(f"valid patches on a grid of {valid.shape[1:]}, expected {self.grid}")
         if isinstance(generator, torch.Generator):
