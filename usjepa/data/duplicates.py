@@ -66,7 +66,10 @@ class Signatures:
     hashes:np.ndarray # (n, 7) uint64, one for each of `WINDOWS`
     pixels:np.ndarray # (n,) uint64: hash of the prepared frame
     def __len__(self): return len(self.row)
-    def __getitem__(self, rows): return Signatures(self.row[rows], self.thumbs[rows], self.hashes[rows], self.pixels[rows])
+
+    def __getitem__(self, rows):
+        "The signatures of some frames"
+        return Signatures(self.row[rows], self.thumbs[rows], self.hashes[rows], self.pixels[rows])
 
 def make_signatures(
     row, # (n,) int
@@ -93,9 +96,15 @@ def _detail(thumb):
 def _window_map(part, of_b):
     "The affine map from thumbnail a to b, (2, 3), if b is a part of a, or (of_b) a is a part of b"
     top, left, bottom, right = part
-    height, width = bottom - top, right - left
-    if of_b: return np.float32([[width, 0, left*THUMB], [0, height, top*THUMB]])
-    return np.float32([[1/width, 0, -left*THUMB/width], [0, 1/height, -top*THUMB/height]])
+    height = bottom - top
+    width = right - left
+    if of_b:
+        return np.float32([
+            [width, 0, left*THUMB],
+            [0, height, top*THUMB]])
+    return np.float32([
+        [1/width, 0, -left*THUMB/width],
+        [0, 1/height, -top*THUMB/height]])
 
 def agreement(
     a:np.ndarray, # (64, 64) uint8
