@@ -67,7 +67,7 @@ def _cells(rows):
                              mean=get("macro_f1"), sd=get("sd"), low=low, high=high, missing=get("missing"), reason=get("reason"), command=get("command"), row=rows.index))
 
 # %% ../../nbs/report/02_tables.ipynb #result-table
-@dataclass
+@dataclass(repr=False)
 class ResultTable:
     "Encoders × tasks, to be written in several forms"
     data:pd.DataFrame # A line for each cell: source, line, column, protocol, mean, sd, low, high, mark, missing, reason, command; row: the label of its row
@@ -110,6 +110,8 @@ class ResultTable:
         write_text(Path(folder)/f"{name}.csv", self.data.drop(columns="row").to_csv(index=False, float_format="%.4g"))
 
     def _repr_markdown_(self): return self.markdown()
+
+    def __repr__(self): return self.markdown() # In a log, where there is no Markdown
 
 # %% ../../nbs/report/02_tables.ipynb #cell-text
 def _cell(cell, marks, plus):
