@@ -337,7 +337,7 @@ def _compute(run, prepared, encoder, questions):
         probabilities = predicted.probabilities[question["fraction"], question["corruption"], question["severity"]]
         row = dict(
             question, **_answer(prepared, predicted, probabilities),
-            n=_frame_counts(prepared.folds(first["split"])), dim=encoder.model.dim, license=prepared.task.licence or "unknown",
+            n=_frame_counts(prepared.folds(first["split"])), dim=encoder.model.dim, license=prepared.task.license or "unknown",
             command=_command(question, encoder.asked, run.experiment, run.preset) if encoder.asked is not None or run.command is None else run.command,
         )
         run.known[identity(row)] = save_row(run.experiment, row)

@@ -6,23 +6,24 @@
 __all__ = ['PROBES', 'FANS', 'ANGLE', 'CROPPED_ANGLE', 'FACE', 'DEPTHS', 'BEAMS', 'DEPTH', 'BEAM', 'LUNGS', 'CALIPER_COLORS',
            'OVERLAYS', 'Geometry', 'scan_coordinates', 'scan_region', 'draw_geometry', 'Scene', 'smooth', 'bump',
            'Kind', 'background', 'Ellipse', 'blob', 'Part', 'paint', 'add_skin', 'add_streaks', 'lose_contact',
-           'add_lung', 'simulated_kinds', 'build_scene', 'Machine', 'draw_machine', 'scatterers', 'point_spread',
-           'receive', 'log_compress', 'reference_echo', 'scan_convert', 'add_overlays', 'Frame', 'move', 'Setup',
-           'simulate', 'simulate_clip', 'SimulatedTask', 'simulated_tasks', 'simulate_task']
+           'add_lung', 'simulation_table', 'simulated_kinds', 'build_scene', 'Machine', 'draw_machine', 'scatterers',
+           'point_spread', 'receive', 'log_compress', 'reference_echo', 'scan_convert', 'add_overlays', 'Frame', 'move',
+           'Setup', 'simulate', 'simulate_clip', 'SimulatedTask', 'simulated_tasks', 'simulate_task']
 
 # %% ../../nbs/image/04_simulate.ipynb #imports
 import math
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
+import usjepa
 from ..rng import rng
 from ..settings import check_name
-from ..store import repo_root
 
 # %% ../../nbs/image/04_simulate.ipynb #geometry
 PROBES = ("linear", "trapezoid", "convex", "phased")
@@ -320,15 +321,17 @@ def add_lung(
 
 # %% ../../nbs/image/04_simulate.ipynb #kind
 @cache
-def _table():
-    return tomllib.loads((repo_root()/"data/catalogue/simulated.toml").read_text())
+def simulation_table()->dict: # As in data/catalogue/simulated.toml
+    "Read the table of anatomy, scanners and tasks, which lies beside the package"
+    root = Path(usjepa.__file__).resolve().parents[1]
+    return tomllib.loads((root/"data/catalogue/simulated.toml").read_text())
 
 @cache
 def simulated_kinds()->dict: # Name → Kind
     "Read what can be simulated"
-    parts = {name: Part(**fields) for name, fields in _table()["parts"].items()}
+    parts = {name: Part(**fields) for name, fields in simulation_table()["parts"].items()}
     kinds = {}
-    for name, fields in _table()["kinds"].items():
+    for name, fields in simulation_table()["kinds"].items():
         own = tuple(parts[part] for part in fields.get("parts", ()))
         kinds[name] = Kind(**fields | dict(parts=own))
     return kinds
@@ -374,7 +377,7 @@ def draw_machine(
 )->Machine: # One scanner with one user
     "Draw a scanner's settings"
     settings = {}
-    for name, value in _table()["machine"].items():
+    for name, value in simulation_table()["machine"].items():
         settings[name] = r.normal(0, value, 8) if name == "sliders" else r.uniform(*value)
     return Machine(**settings)
 
@@ -545,7 +548,7 @@ def add_overlays(
 )->np.ndarray: # (H,W) bool: pixels that changed by more than 8 levels
     "Draw text, scales and markers over a frame"
     before = image.copy()
-    for name, chance in _table()["overlays"].items():
+    for name, chance in simulation_table()["overlays"].items():
         wanted = r.uniform() < chance if names is None else name in names
         if wanted: OVERLAYS[name](image, region, r)
     return (cv2.absdiff(image, before) > 8).any(-1)
@@ -695,7 +698,7 @@ class SimulatedTask:
 @cache
 def simulated_tasks()->dict: # Name → SimulatedTask
     "Read how the eight twins are made"
-    return {name: SimulatedTask(**fields) for name, fields in _table()["tasks"].items()}
+    return {name: SimulatedTask(**fields) for name, fields in simulation_table()["tasks"].items()}
 
 # %% ../../nbs/image/04_simulate.ipynb #cases
 def _patients(task, label, images):
