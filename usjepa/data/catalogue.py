@@ -17,7 +17,7 @@ import pandas as pd
 from wcmatch import glob
 
 from ..settings import check_name
-from ..store import data_root, repo_root
+from ..store import data_root, shipped_data
 
 # %% ../../nbs/data/04_catalogue.ipynb #log
 log = logging.getLogger("usjepa")
@@ -85,7 +85,7 @@ def _ids(pattern, path):
 # %% ../../nbs/data/04_catalogue.ipynb #catalogue
 def catalogue()->pd.DataFrame: # 83 lines: row, dataset, organ, frame_type, frames (the paper's count), sequences (videos or volumes as published, where known), host, licence, terms, layout, certainty, overlap, note
     "Read Table 3 of the paper, with what is known about each dataset"
-    table = pd.read_csv(repo_root()/"data/catalogue/table3.csv", keep_default_na=False)
+    table = pd.read_csv(shipped_data("catalogue/table3.csv"), keep_default_na=False)
     return table.assign(sequences=pd.to_numeric(table.sequences).astype("Int64"))
 
 # %% ../../nbs/data/04_catalogue.ipynb #record-sources

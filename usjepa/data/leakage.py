@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from ..settings import check_name
-from ..store import build_once, cache_root, code_of, fingerprint, repo_root, short_hash
+from ..store import build_once, cache_root, code_of, fingerprint, shipped_data, short_hash
 from .build import Recipe, shrink
 from .corpus import write_table
 from .duplicates import Signatures, make_signatures, match, thumbnail
@@ -32,7 +32,7 @@ log = logging.getLogger("usjepa")
 # %% ../../nbs/data/08_leakage.ipynb #known
 def known_overlap()->pd.DataFrame: # dataset, other, kind, items, finding, certainty, deny
     "Read what the paper's corpus is known to share with test sets, with other tasks of UltraBench, and with itself"
-    return pd.read_csv(repo_root()/"data/catalogue/overlap.csv", keep_default_na=False)
+    return pd.read_csv(shipped_data("catalogue/overlap.csv"), keep_default_na=False)
 
 def _plain(name): return name.lower().replace("_", " ")
 

@@ -22,7 +22,7 @@ from scipy.io import loadmat
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from ..settings import check_name
-from ..store import build_once, cache_root, data_root, fingerprint, repo_root
+from ..store import build_once, cache_root, data_root, fingerprint, repo_root, shipped_data
 
 # %% ../../nbs/data/02_ultrabench.ipynb #log
 log = logging.getLogger("usjepa")
@@ -148,7 +148,7 @@ def _mmotu(root):
 # %% ../../nbs/data/02_ultrabench.ipynb #pocus-list
 def pocus_sources()->pd.DataFrame: # source (name of a file), split, frames, patient: the 148 sources of the published split
     "Read the tracked list of POCUS sources"
-    return pd.read_csv(repo_root()/"data/splits/pocus.csv", dtype=dict(source=str, patient=str))
+    return pd.read_csv(shipped_data("splits/pocus.csv"), dtype=dict(source=str, patient=str))
 
 # %% ../../nbs/data/02_ultrabench.ipynb #pocus
 def _still_number(file): return int(file.stem.split("_frame")[1])

@@ -18,7 +18,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.colors import ListedColormap
 
-from ..store import repo_root
+from ..store import shipped_data
 
 # %% ../../nbs/report/01_plots.ipynb #style
 WIDTH = dict(column=3.3, page=6.8) # Inches: one column, the whole page
@@ -217,4 +217,4 @@ CONTROLS = ("raw-pixels", "random-vit-tiny")
 # %% ../../nbs/report/01_plots.ipynb #published
 def published()->pd.DataFrame: # model, task, macro_f1, sd: 10 models × 8 tasks, percent
     "Read Table 2 of the paper"
-    return pd.read_csv(repo_root()/"data/published/table2.csv")
+    return pd.read_csv(shipped_data("published/table2.csv"))
