@@ -62,7 +62,8 @@ def _as_frames(image):
     if color or not (channel or array.ndim in (2, 3)):
         raise ValueError(f"found an image of shape {array.shape}, expected gray frames: (H,W), (B,H,W) or (B,1,H,W)")
     if array.dtype != np.uint8 and not _in_unit_range(array):
-        raise ValueError(f"found {array.dtype} values, expected uint8 or floats in [0,1]: corrupt before normalizing with mean and std")
+        raise ValueError(f"found {array.dtype} values, expected uint8 or floats in [0,1]: "
+                         "corrupt before normalizing with mean and std")
     return array.reshape(-1, *array.shape[-2:])
 
 def _in_unit_range(array):
