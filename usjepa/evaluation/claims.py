@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .evaluate import QUESTION, compare
+from .evaluate import compare
 
 # %% ../../nbs/evaluation/05_claims.ipynb #order-rows
 CORRUPTION_ORDER = ("clean", "blur", "contrast", "speckle")
@@ -138,8 +138,8 @@ class Claim:
         rows:pd.DataFrame, # Result rows
     )->pd.DataFrame: # Those that answer its question
         "Take the rows of the claim's question"
-        same = (rows.protocol == self.protocol) & (rows.corruption == self.corruption) & (rows.fraction == self.fraction)
-        return rows[same]
+        same = (rows.protocol == self.protocol) & (rows.corruption == self.corruption)
+        return rows[same & (rows.fraction == self.fraction)]
 
 def other_run(
     claim:Claim, # Names an encoder or an ablation

@@ -189,7 +189,8 @@ def training_curves(
     return fig
 
 # %% ../../nbs/report/01_plots.ipynb #simulated-banner
-BANNER = "# ⚠ SIMULATED DATA\n> These are drawings of `usjepa.image.simulate`: no number and no picture here says anything about real ultrasound."
+BANNER = ("# ⚠ SIMULATED DATA\n> These are drawings of `usjepa.image.simulate`: "
+          "no number and no picture here says anything about real ultrasound.")
 
 def simulated_banner(
     name:str="", # Of the data
