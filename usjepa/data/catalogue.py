@@ -49,7 +49,10 @@ class Source:
     lookup:dict = None # Relative path → dict(patient, clip, frame), where a table beside the files says it; others are skipped
 
     def __post_init__(self):
-        for name in ("include", "skip"): object.__setattr__(self, name, (v,) if isinstance(v := getattr(self, name), str) else tuple(v))
+        for name in ("include", "skip"):
+            globs = getattr(self, name)
+            globs = (globs,) if isinstance(globs, str) else tuple(globs)
+            object.__setattr__(self, name, globs) # The way to set a field of a frozen dataclass
         check_name("reader", self.reader, READERS)
         for name in self.options: check_name(f"option of reader {self.reader!r}", name, READERS[self.reader])
 
@@ -57,8 +60,10 @@ class Source:
         path:str, # Relative to `root`, with forward slashes
     )->dict: # patient, clip and frame, as strings; None: not to be read
         "Read the ids of a file from its path, or say that it is not one of ours"
-        if not _globs(self.include, self.skip).match(path) or (self.lookup is not None and path not in self.lookup): return None
-        found = self.lookup[path] if self.lookup is not None else _ids(self.pattern, path)
+        if not _globs(self.include, self.skip).match(path): return None
+        if self.lookup is None: found = _ids(self.pattern, path)
+        elif path in self.lookup: found = self.lookup[path]
+        else: return None
         default = path.rpartition("/")[0] if self.reader == "frames" else str(Path(path).with_suffix(""))
         clip = found.get("clip") or default
         return dict(patient=found.get("patient") or clip, clip=clip, frame=found.get("frame") or "")
@@ -74,8 +79,10 @@ class Source:
 @lru_cache
 def _globs(include, skip):
     "Compiled globs; litter of macOS is never ours"
-    deep = lambda patterns: [f"**/{p}" for p in patterns]
-    return glob.compile(deep(include), flags=glob.GLOBSTAR | glob.BRACE | glob.IGNORECASE | glob.FORCEUNIX, exclude=deep((*skip, "__MACOSX/**", ".*")))
+    wanted = [f"**/{pattern}" for pattern in include]
+    unwanted = [f"**/{pattern}" for pattern in (*skip, "__MACOSX/**", ".*")]
+    flags = glob.GLOBSTAR | glob.BRACE | glob.IGNORECASE | glob.FORCEUNIX
+    return glob.compile(wanted, flags=flags, exclude=unwanted)
 
 def _ids(pattern, path):
     "The named groups that `pattern` finds in a path"
@@ -96,18 +103,24 @@ def _parts(text):
 def _source(record, root):
     "One row of Table 3 as a Source"
     options = dict(pair.split("=") for pair in record.options.split())
-    options = {k: int(v) if v.isdigit() else v for k, v in options.items()}
-    return Source(record.dataset, root, record.organ, record.frame_type, record.row, _parts(record.include), _parts(record.skip), record.pattern,
-                  record.reader, options, bool(record.private), _lookup(root, record.organ) if record.dataset == "ultrasoundcases.info" else None)
+    options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
+    return Source(
+        record.dataset, root, record.organ, record.frame_type, record.row,
+        include=_parts(record.include), skip=_parts(record.skip), pattern=record.pattern,
+        reader=record.reader, options=options, private=bool(record.private),
+        lookup=_lookup(root, record.organ) if record.dataset == "ultrasoundcases.info" else None)
 
 # %% ../../nbs/data/04_catalogue.ipynb #ultrasoundcases
 def _lookup(root, organ):
     "Images of one organ after the table of ultrasoundcases.info beside them (columns group, subgroup, case description, img name)"
     file = next(iter(sorted(root.glob("*.csv"))), None)
-    if file is None: log.warning("%s has no CSV file that says which organ an image shows (group, subgroup, case description, img name): no image of it is read", root); return {}
+    if file is None:
+        log.warning("%s has no CSV file that says which organ an image shows (group, subgroup, case description, img name): no image of it is read", root)
+        return {}
     cases = pd.read_csv(file, dtype=str, keep_default_na=False)
     mine = cases[cases.group.str.lower().str.startswith(organ.lower())]
-    return {f"imgs/{row['img name']}": dict(patient="/".join(row[k] for k in ("group", "subgroup", "case description"))) for _, row in mine.iterrows()}
+    patients = mine[["group", "subgroup", "case description"]].agg("/".join, axis=1)
+    return {f"imgs/{image}": dict(patient=patient) for image, patient in zip(mine["img name"], patients)}
 
 # %% ../../nbs/data/04_catalogue.ipynb #find-sources
 def _plain(name):

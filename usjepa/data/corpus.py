@@ -15,6 +15,7 @@ import re
 import shutil
 import tarfile
 import zlib
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -61,10 +62,14 @@ def unpack_frame(
     size:int=None, # Side of a square result, pixels; None keeps the stored shape
 )->tuple: # Image (H, W) uint8, region (H, W) bool
     "Take image and region out of a JPEG; raises ValueError if they are not there"
-    if data[HEAD:HEAD+2] != b"\xff\xfe" or data[HEAD+4:HEAD+10] != b"region": raise ValueError("no region in the comment of this JPEG")
+    marker = data[HEAD:HEAD+2]
+    name = data[HEAD+4:HEAD+10]
+    if marker != b"\xff\xfe" or name != b"region": raise ValueError("no region in the comment of this JPEG")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None: raise ValueError("this JPEG cannot be decoded")
-    return resize(image, decode_region(data[HEAD+10:HEAD+2+int.from_bytes(data[HEAD+2:HEAD+4], "big")], image.shape), size)
+    end = HEAD + 2 + int.from_bytes(data[HEAD+2:HEAD+4], "big")
+    region = decode_region(data[HEAD+10:end], image.shape)
+    return resize(image, region, size)
 
 # %% ../../nbs/data/05_corpus.ipynb #member
 LAYOUTS = ("folder", "tar")
@@ -92,7 +97,10 @@ class Shard:
         dataset:str, # Whose frames they are
         layout:str="tar", # folder or tar
     ):
-        self.out, self.dataset, self.offsets, self.names = Path(out), dataset, [], {}
+        self.out = Path(out)
+        self.dataset = dataset
+        self.offsets = []
+        self.names = {} # Member → its digest
         self.part = self.out/"shards"/f"{os.getpid()}-{os.urandom(4).hex()}.part"
         self.part.parent.mkdir(parents=True, exist_ok=True)
         if layout == "folder": self.part.mkdir()
@@ -107,13 +115,15 @@ class Shard:
         self.offsets.append(self.tar.offset + tarfile.BLOCKSIZE if self.tar else 0)
         if not self.tar: (self.part/name).write_bytes(data)
         else:
-            info = tarfile.TarInfo(name); info.size = len(data) # Times, owners and rights stay the same: equal frames, equal bytes
+            info = tarfile.TarInfo(name) # Times, owners and rights stay the same: equal frames, equal bytes
+            info.size = len(data)
             self.tar.addfile(info, io.BytesIO(data))
         return self.offsets[-1]
 
     def close(self)->str: # Its path relative to `out`; "" if it is empty
         "Finish, and take the name of the content"
-        name = f"shards/{re.sub('[^A-Za-z0-9.-]+', '_', self.dataset)}-{shard_digest(self.names)}{'.tar' if self.tar else ''}"
+        dataset = re.sub("[^A-Za-z0-9.-]+", "_", self.dataset)
+        name = f"shards/{dataset}-{shard_digest(self.names)}" + (".tar" if self.tar else "")
         if self.tar:
             self.tar.close()
             with open(self.part, "rb") as f: os.fsync(f.fileno())
@@ -136,6 +146,14 @@ SCHEMA = pa.schema(dict(
 
 
 # %% ../../nbs/data/05_corpus.ipynb #stored
+@dataclass
+class _Places:
+    "Where the bytes of frames are"
+    shards:list # Paths relative to the corpus
+    shard:np.ndarray # (n,) which of them
+    offset:np.ndarray # (n,) bytes
+    length:np.ndarray # (n,) bytes
+
 class StoredFrames:
     "A corpus on a disk: `corpus[i]` is an image (H, W) uint8 and its region (H, W) bool"
     def __init__(self,
@@ -143,8 +161,9 @@ class StoredFrames:
     ):
         self.folder = Path(folder)
         if not (self.folder/"index.parquet").exists():
-            state = "its build was interrupted: call build_corpus again to finish it" if (self.folder/"parts").exists() else "build_corpus writes one"
-            raise FileNotFoundError(f"no corpus in {self.folder} (expected index.parquet): {state}")
+            begun = (self.folder/"parts").exists()
+            hint = "its build was interrupted: call build_corpus again to finish it" if begun else "build_corpus writes one"
+            raise FileNotFoundError(f"no corpus in {self.folder} (expected index.parquet): {hint}")
         outside = [s for s in self.shards if Path(s).is_absolute() or ".." in Path(s).parts]
         if outside: raise ValueError(f"the index of {self.folder} points outside of it, to {outside[0]!r}: it is not read")
 
@@ -159,25 +178,34 @@ class StoredFrames:
     def _places(self):
         table = self.columns("shard", "offset", "length").unify_dictionaries().combine_chunks()
         shard = table["shard"].chunk(0)
-        return shard.dictionary.to_pylist(), shard.indices.to_numpy(), table["offset"].to_numpy(), table["length"].to_numpy()
+        offset = table["offset"].to_numpy()
+        length = table["length"].to_numpy()
+        return _Places(shard.dictionary.to_pylist(), shard.indices.to_numpy(), offset, length)
     @cached_property
     def _ids(self): return [column.to_numpy() for column in self.columns("clip", "frame")]
     @property
-    def shards(self): return self._places[0]
-    def __len__(self): return len(self._places[1])
+    def shards(self): return self._places.shards
+    def __len__(self): return len(self._places.shard)
     def __getstate__(self): return dict(folder=self.folder) # Another process reads the index itself
 
     def path(self, i):
         "The file that holds a frame"
-        shard = self.shards[self._places[1][i]]
-        return self.folder/shard if shard.endswith(".tar") else self.folder/shard/member(*(column[i] for column in self._ids))
+        shard = self.shards[self._places.shard[i]]
+        if shard.endswith(".tar"): return self.folder/shard
+        clip, frame = self._ids
+        return self.folder/shard/member(clip[i], frame[i])
 
     def read(self, i, size=None): # As `unpack_frame`
         "Read a frame and its region, as stored or as a square"
         if not -len(self) <= i < len(self): raise IndexError(f"found frame {i}, expected one of {len(self)}")
+        path = self.path(i)
         try:
-            with open(self.path(i), "rb", buffering=0) as f: return unpack_frame(os.pread(f.fileno(), self._places[3][i], self._places[2][i]), size)
-        except (OSError, ValueError, zlib.error) as error: raise OSError(f"frame {i} cannot be read from {self.path(i)} ({error}): see `damaged`") from error
+            with open(path, "rb", buffering=0) as f:
+                f.seek(self._places.offset[i])
+                data = f.read(self._places.length[i])
+            return unpack_frame(data, size)
+        except (OSError, ValueError, zlib.error) as error:
+            raise OSError(f"frame {i} cannot be read from {path} ({error}): see `damaged`") from error
 
     def __getitem__(self, i): return self.read(i)
 
@@ -201,8 +229,9 @@ def damaged(
 )->list: # Shards whose content is not what their name says, or that are gone; delete them and build again
     "Check every shard against its name"
     def sound(path):
-        try: return path.name.removesuffix(".tar").endswith(shard_digest({name: data_digest(data) for name, data in members(path)}))
+        try: digests = {name: data_digest(data) for name, data in members(path)}
         except (OSError, tarfile.TarError): return False
+        return path.name.removesuffix(".tar").endswith(shard_digest(digests))
     return [shard for shard in corpus.shards if not sound(corpus.folder/shard)]
 
 # %% ../../nbs/data/05_corpus.ipynb #write-index
