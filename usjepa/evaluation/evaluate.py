@@ -32,7 +32,7 @@ from ..encoders.registry import ENCODERS, read_config, shipped
 from ..encoders.encoder import identify, load_encoder
 from .features import CorruptedFrames, extract_features
 from .probes import linear_probe
-from .statistics import average_ranks, cluster_bootstrap, holm, macro_f1, paired_auroc, paired_test, rank_frames, summarise
+from .statistics import average_ranks, cluster_bootstrap, holm, macro_f1, paired_auroc, paired_test, rank_frames, summarize
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #log
 log = logging.getLogger("usjepa")
@@ -175,7 +175,7 @@ def _answer(prepared, predicted, probabilities):
     labels, patients = prepared.labels[predicted.frames], prepared.patients[predicted.frames]
     predictions, classes = probabilities.argmax(2), probabilities.shape[2]
     return dict(
-        summarise(labels, probabilities, patients),
+        summarize(labels, probabilities, patients),
         **_fold_scores(labels, predictions, predicted.fold, classes),
         patients=len(set(patients)),
         probes=len(predictions),
