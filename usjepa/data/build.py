@@ -39,7 +39,8 @@ from ..settings import check_name
 from ..store import code_of, code_version, fingerprint, lock, remove_parts, short_hash, write_atomically
 from ..image.readers import open_clips, open_pictures, reader_of
 from .frames import prepare_clip
-from .corpus import LAYOUTS, SCHEMA, Shard, StoredFrames, encode_region, member, open_corpus, pack_frame, write_table
+from .corpus import LAYOUTS, SCHEMA, Shard, StoredFrames, encode_region, member, open_corpus
+from .corpus import pack_frame, write_table
 
 # %% ../../nbs/data/06_build.ipynb #log
 log = logging.getLogger("usjepa")
@@ -54,7 +55,7 @@ def _entries(folder):
     with os.scandir(folder) as entries: return sorted(entries, key=lambda entry: entry.name)
 
 def _walk(root):
-    "Yield (relative path, os.stat_result, reason) of all files below a folder; a reason says why something cannot be read"
+    "Yield (relative path, os.stat_result, why it cannot be read) of all files below a folder"
     seen = set()
     folders = [""]
     while folders:
@@ -240,7 +241,7 @@ DECODERS = ("av", "h5py", "opencv-python-headless", "pillow", "pydicom", "simple
             "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm")
 
 def _code_version():
-    "What reads and prepares files: modules of ours, and the decoders that are installed, since a new one may read what none could"
+    "What reads and prepares files: modules of ours, and decoders, since a new one may read what none could"
     versions = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
     ours = code_of("image.region", "image.preprocess", "image.readers", "data.frames", "data.corpus", "data.build")
     return fingerprint(ours, [(name, versions.get(name)) for name in DECODERS])
@@ -373,7 +374,8 @@ def _processes(workers):
     pool = _pool(workers)
     try: pool.submit(int).result()
     except BrokenExecutor as error:
-        raise RuntimeError("no worker process could start: call from a script under `if __name__ == '__main__':`, or with workers=0") from error
+        hint = "call from a script under `if __name__ == '__main__':`, or with workers=0"
+        raise RuntimeError(f"no worker process could start: {hint}") from error
     try: yield pool
     finally: pool.shutdown(cancel_futures=True)
 
@@ -406,12 +408,13 @@ def _alone(job):
         lives = _survives(_read_through, replace(unit, works=(work,)), recipe) is not None
         if lives: sound.append(work)
         else: crashed.append(work.paths[0])
-    log.warning("%d of %d files of %s kill the process that reads them and are left out", len(crashed), len(unit.works), unit.source.name)
+    counts = (len(crashed), len(unit.works), unit.source.name)
+    log.warning("%d of %d files of %s kill the process that reads them and are left out", *counts)
     rest = replace(unit, works=tuple(sound), crashed=tuple(crashed))
     return _survives(run_unit, rest, recipe, out, part) or 0
 
 def _run_in_pool(pool, todo, waiting, most, lost):
-    "Yield (job, frames seen) as a pool does jobs; `waiting` holds those under way, which are left there if the pool breaks"
+    "Yield (job, frames seen) as a pool does jobs; `waiting` holds those under way, also after the pool broke"
     while True:
         for job in islice(todo, most - len(waiting)): waiting[pool.submit(run_unit, *job)] = job
         if not waiting: return
@@ -499,7 +502,9 @@ def _finish(out, units, names, rejected, recipe):
     index = pa.concat_tables([SCHEMA.empty_table(), *(part.table for part in parts)])
     index = index.unify_dictionaries().combine_chunks()
     _write_rejected(out/"rejected.csv", rejected, parts)
-    info = dict(format="usjepa-corpus", frames=len(index), recipe=asdict(recipe), counts=_counts(parts), version=code_version())
+    info = dict(
+        format="usjepa-corpus", frames=len(index), recipe=asdict(recipe),
+        counts=_counts(parts), version=code_version())
     with write_atomically(out/"corpus.json") as f: f.write(json.dumps(info, indent=1))
     write_table(index, out/"index.parquet")
     _remove_others(out, names, parts)
@@ -549,7 +554,8 @@ class BuildLog:
     )->str: # Files done of all, speed, what was left out, time left
         "Say how far the build is"
         left = f"{_duration(self.left*seconds/self.done)} left" if self.left > .5 else "done"
-        return f"building: {self.files:,} of {self.total:,} files, {self.frames/seconds:.0f} frames/s, {self.dropped:,} left out, {left}"
+        files = f"{self.files:,} of {self.total:,} files"
+        return f"building: {files}, {self.frames/seconds:.0f} frames/s, {self.dropped:,} left out, {left}"
 
 def _run_units(units, names, recipe, out, workers, scheduler):
     "Do the units that are not done"
@@ -572,7 +578,8 @@ def _check_sources(sources):
     "Stop where a folder is gone"
     for source in sources:
         if Path(source.root).is_dir(): continue
-        raise FileNotFoundError(f"no folder {source.root} for {source.name}: expected it to be there, as its frames would leave the corpus")
+        why = "expected it to be there, as its frames would leave the corpus"
+        raise FileNotFoundError(f"no folder {source.root} for {source.name}: {why}")
 
 def _check_before(out, sources, recipe, keep_layout):
     "The recipe for a folder that may hold a corpus already; raises ValueError if that is another one"
@@ -580,9 +587,12 @@ def _check_before(out, sources, recipe, keep_layout):
     about = json.loads((out/"corpus.json").read_text())
     before = about["recipe"]
     lost = sorted({count["dataset"] for count in about["counts"]} - {source.name for source in sources})
-    if lost: raise ValueError(f"{out} holds {', '.join(lost)}, which this call does not name: name all sources, or choose another folder")
+    if lost:
+        hint = "name all sources, or choose another folder"
+        raise ValueError(f"{out} holds {', '.join(lost)}, which this call does not name: {hint}")
     if keep_layout: recipe = replace(recipe, layout=before["layout"])
-    other = [f"{name} {before[name]!r}, asked for {value!r}" for name, value in asdict(recipe).items() if before[name] != value]
+    asked = asdict(recipe)
+    other = [f"{name} {before[name]!r}, asked for {asked[name]!r}" for name in asked if before[name] != asked[name]]
     if other: raise ValueError(f"{out} holds a corpus with {'; '.join(other)}: choose another folder, or remove it")
     return recipe
 
@@ -597,7 +607,8 @@ def build_corpus(
     quality:int=95, # Of the JPEG files
     unit:int=500, # Frames of a unit of work, about
 )->StoredFrames: # The corpus, open
-    "Read, prepare and store the frames of all sources; raises ValueError if no frame is usable or `out` holds another corpus, OSError if another build is writing there"
+    "Read, prepare and store the frames of all sources"
+    # ValueError: no frame is usable, or `out` holds another corpus; OSError: another build is writing there
     out = Path(out)
     sources = list(sources)
     check_name("layout", layout, ("auto", *LAYOUTS))
@@ -627,22 +638,28 @@ def _warn_of_others(folder, roots):
     if folder in roots: return
     read = {root.relative_to(folder).parts[0] for root in roots}
     others = {found.name for found in folder.iterdir() if found.is_dir()} - read
-    if others: log.warning("%s holds datasets of the paper, so its other folders are not read: %s; name them to read them too", folder, ", ".join(sorted(others)))
+    if not others: return
+    names = ", ".join(sorted(others))
+    log.warning("%s holds datasets of the paper, so its other folders are not read: %s; name them to read them too", folder, names)
 
 def sources_in(
     folders, # Folders of datasets, or of anything
 )->list: # Of `Source`
-    "Find the paper's datasets in folders; a folder without any is a source of its own. Raises FileNotFoundError if there is no folder, ValueError if two have one name"
+    "Find the paper's datasets in folders; a folder without any is a source of its own"
+    # FileNotFoundError: there is no folder; ValueError: two have one name
     sources = []
     for folder in map(Path, folders):
-        if not folder.is_dir(): raise FileNotFoundError(f"no folder {folder}: expected one with pictures, videos, volumes, DICOM or HDF5 files, or with datasets of the paper")
+        if not folder.is_dir():
+            wanted = "pictures, videos, volumes, DICOM or HDF5 files, or with datasets of the paper"
+            raise FileNotFoundError(f"no folder {folder}: expected one with {wanted}")
         known = find_sources(folder)
         own = folder.resolve().name
         names = ", ".join(dict.fromkeys(source.name for source in known))
         log.info("%s: %s", folder, names or "no dataset of the paper by its name, so one of its own")
         if known: _warn_of_others(folder, {Path(source.root) for source in known})
         elif own in {source.name for source in sources}:
-            raise ValueError(f"found a second folder named {own}, expected a name of its own for each: clips and patients are told apart by it")
+            why = "clips and patients are told apart by it"
+            raise ValueError(f"found a second folder named {own}, expected a name of its own for each: {why}")
         sources += known or [Source(own, folder)]
     return sources
 

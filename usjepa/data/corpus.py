@@ -54,7 +54,8 @@ def pack_frame(
 )->bytes: # A JPEG file
     "Put an image and its region into one JPEG"
     jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-    if len(code) > 65000: raise ValueError(f"found a region of {len(code)} bytes, expected a shape of at most 65000: is it noise?")
+    if len(code) > 65000:
+        raise ValueError(f"found a region of {len(code)} bytes, expected a shape of at most 65000: is it noise?")
     return jpeg[:HEAD] + b"\xff\xfe" + (len(code) + 8).to_bytes(2, "big") + b"region" + code + jpeg[HEAD:]
 
 def unpack_frame(
@@ -162,10 +163,12 @@ class StoredFrames:
         self.folder = Path(folder)
         if not (self.folder/"index.parquet").exists():
             begun = (self.folder/"parts").exists()
-            hint = "its build was interrupted: call build_corpus again to finish it" if begun else "build_corpus writes one"
+            hint = "build_corpus writes one"
+            if begun: hint = "its build was interrupted: call build_corpus again to finish it"
             raise FileNotFoundError(f"no corpus in {self.folder} (expected index.parquet): {hint}")
         outside = [s for s in self.shards if Path(s).is_absolute() or ".." in Path(s).parts]
-        if outside: raise ValueError(f"the index of {self.folder} points outside of it, to {outside[0]!r}: it is not read")
+        if outside:
+            raise ValueError(f"the index of {self.folder} points outside of it, to {outside[0]!r}: it is not read")
 
     @cached_property
     def info(self): return json.loads((self.folder/"corpus.json").read_text())

@@ -49,7 +49,7 @@ def spread_frames(
         for frame in clip.read(np.unique(numbers).tolist()):
             if frame is not None: frames.append(frame)
     except OSError:
-        if not frames: raise # Else what came before the damage is worth having; reading all of it finds the damage again
+        if not frames: raise # Else what came before the damage is worth having
     if not frames: raise OSError("no frame in it")
     return frames
 
@@ -178,14 +178,16 @@ def load_frames(
 def _check_unreadable(unreadable, total, most):
     "Stop where too many files cannot be read"
     if len(unreadable) > most*total:
-        raise OSError(f"{len(unreadable)} of {total} files cannot be read (more than {most:.0%}), the first is {unreadable[0]}")
+        share = f"{len(unreadable)} of {total} files cannot be read (more than {most:.0%})"
+        raise OSError(f"{share}, the first is {unreadable[0]}")
 
 def _prepare_all(paths, numbers, size, clips):
     "Pairs (image, region) of all rows, None for those that cannot be read"
     prepared = [None]*len(paths)
     def prepare_clip_of(rows): return _prepare_rows([paths[i] for i in rows], [numbers[i] for i in rows], size)
     clip_rows = _rows_of_clips(len(paths), clips)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(paths), desc="frames", unit="frame", leave=False) as bar:
+    bar = tqdm(total=len(paths), desc="frames", unit="frame", leave=False)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for rows, pairs in zip(clip_rows, pool.map(prepare_clip_of, clip_rows)):
             for i, pair in zip(rows, pairs): prepared[i] = pair
             bar.update(len(rows))
@@ -196,7 +198,9 @@ def _write_frames(folder, paths, numbers, size, clips, max_unreadable):
     prepared = _prepare_all(paths, numbers, size, clips)
     kept = np.array([i for i, pair in enumerate(prepared) if pair is not None], int)
     unreadable = [str(path) for path, pair in zip(paths, prepared) if pair is None]
-    if unreadable: log.warning("%d of %d files cannot be read and are left out: %s", len(unreadable), len(paths), ", ".join(unreadable[:5]))
+    if unreadable:
+        first = ", ".join(unreadable[:5])
+        log.warning("%d of %d files cannot be read and are left out: %s", len(unreadable), len(paths), first)
     _check_unreadable(unreadable, len(paths), max_unreadable)
     images = np.stack([prepared[i][0] for i in kept])
     regions = np.stack([prepared[i][1] for i in kept])

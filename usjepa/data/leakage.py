@@ -122,7 +122,7 @@ def vote(
     tests, # (n,) clip of each test frame
     corpus, # (m,) clip of each frame of the corpus
     share:float=.3, # Of the frames of a clip, on one side
-)->pd.DataFrame: # clip, test, matched, share, test_share, flipped, correlation, exact: one line for each pair of clips that overlap
+)->pd.DataFrame: # clip, test, matched, share, test_share, flipped, correlation, exact: a line for each pair of clips
     "Turn pairs of frames into pairs of clips"
     tests = pd.Series(tests)
     corpus = pd.Series(corpus)
