@@ -55,26 +55,39 @@ def _pool(tokens, regions, pooling):
     return region_mean(tokens, regions) if pooling == "region_mean" else POOLINGS[pooling](tokens)
 
 @torch.inference_mode()
-def _compute_batch(encoder, frames, rows):
-    "Features of some frames in every pooling, since the forward pass is what costs"
+def _compute_batch(encoder, frames, start, stop):
+    "Features (B, D) of some frames in every pooling, since the forward pass is what costs"
     device = next(encoder.parameters(), torch.empty(0)).device
-    images, regions = (torch.from_numpy(np.array(part[rows])).to(device) for part in (frames.images, frames.regions))
+    images = torch.from_numpy(np.array(frames.images[start:stop])).to(device)
+    regions = torch.from_numpy(np.array(frames.regions[start:stop])).to(device)
     tokens = encoder.tokens(images[:, None])
-    out = {pooling: _pool(tokens, regions, pooling).float().cpu().numpy() for pooling in poolings_of(encoder)}  # (B, D) each
-    if not all(np.isfinite(v).all() for v in out.values()): raise ValueError(f"{encoder.name} gives features that are not finite for frames {rows.start} to {rows.start+len(images)-1}")
-    return out
+    features = {}
+    for pooling in poolings_of(encoder):
+        features[pooling] = _pool(tokens, regions, pooling).float().cpu().numpy()
+        if not np.isfinite(features[pooling]).all():
+            raise ValueError(f"{encoder.name} gives features that are not finite for frames {start} to {start+len(images)-1}")
+    return features
 
 # %% ../../nbs/evaluation/01_features.ipynb #extract-features
+def _join(parts): return {pooling: np.concatenate([part[pooling] for part in parts]) for pooling in parts[0]}
+
+def _write_block(file, encoder, frames, rows):
+    "Compute the features of one block of batches, whose bounds are `rows`, and write them"
+    batches = [_compute_batch(encoder, frames, start, stop) for start, stop in zip(rows, rows[1:])]
+    with write_atomically(file, "wb") as f: np.savez(f, **_join(batches))
+
 def _compute_features(encoder, frames, batch_size, file):
     "Features of all frames in every pooling; blocks that are done wait beside `file`, so that interrupted work goes on"
-    n, size, blocks = len(frames.images), 8*batch_size, []
-    done = [file.with_suffix(f".{start}.{batch_size}.npz") for start in range(0, n, size)]
-    for start, block in enumerate(tqdm(done, desc=encoder.name, unit="block", leave=False, delay=2)):
-        if not block.exists():
-            batches = [_compute_batch(encoder, frames, slice(i, min(i+batch_size, n))) for i in range(start*size, min((start+1)*size, n), batch_size)]
-            with write_atomically(block, "wb") as f: np.savez(f, **{p: np.concatenate([b[p] for b in batches]) for p in batches[0]})
-        with np.load(block) as arrays: blocks.append(dict(arrays))
-    return {p: np.concatenate([b[p] for b in blocks]) for p in blocks[0]}, done
+    bounds = [*range(0, len(frames.images), batch_size), len(frames.images)] # Of batches
+    blocks = {}
+    for first in range(0, len(bounds)-1, 8): # Eight batches a block
+        rows = bounds[first:first+9]
+        blocks[file.with_suffix(f".{rows[0]}.{batch_size}.npz")] = rows
+    parts = []
+    for block, rows in tqdm(blocks.items(), desc=encoder.name, unit="block", leave=False, delay=2):
+        if not block.exists(): _write_block(block, encoder, frames, rows)
+        with np.load(block) as arrays: parts.append(dict(arrays))
+    return _join(parts), list(blocks)
 
 def extract_features(
     encoder:nn.Module, # From `load_encoder`
@@ -84,17 +97,18 @@ def extract_features(
 )->np.ndarray: # (n, D) float32, a row per frame
     "Extract frozen features, or find them in the cache; raises ValueError if one is not finite"
     pooling = check_name(f"pooling of {encoder.name}", pooling or encoder.pooling, poolings_of(encoder))
-    files = {p: cache_root()/"features"/f"{feature_key(encoder, frames, p)[:32]}.npy" for p in poolings_of(encoder)}
+    folder = cache_root()/"features"
+    files = {name: folder/f"{feature_key(encoder, frames, name)[:32]}.npy" for name in poolings_of(encoder)}
     if not files[pooling].exists():
         features, blocks = _compute_features(encoder, frames, batch_size, files[pooling])
-        for p, array in features.items():
-            with write_atomically(files[p], "wb") as f: np.save(f, array)
+        for name, array in features.items():
+            with write_atomically(files[name], "wb") as f: np.save(f, array)
         for block in blocks: block.unlink(missing_ok=True)
     return np.load(files[pooling])
 
 # %% ../../nbs/evaluation/01_features.ipynb #corrupted-frames
 class CorruptedFrames:
-    "Frames seen through a corruption"
+    "Corrupted frames, made when they are read"
     def __init__(self,
         frames, # `Frames`
         corruption:str, # blur, contrast or speckle
