@@ -32,7 +32,8 @@ from ..encoders.registry import ENCODERS, read_config, shipped
 from ..encoders.encoder import identify, load_encoder
 from .features import CorruptedFrames, extract_features
 from .probes import linear_probe
-from .statistics import average_ranks, cluster_bootstrap, holm, macro_f1, paired_auroc, paired_test, rank_frames, summarize
+from .statistics import average_ranks, cluster_bootstrap, holm, macro_f1
+from .statistics import paired_auroc, paired_test, rank_frames, summarize
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #log
 log = logging.getLogger("usjepa")
@@ -59,7 +60,7 @@ class PreparedTask:
     def labels(self)->np.ndarray: return self.table.label.to_numpy(int) # (n,)
 
     @property
-    def patients(self)->np.ndarray: return self.table.patient.to_numpy(str) # (n,) frames of one name are one case to the statistics
+    def patients(self)->np.ndarray: return self.table.patient.to_numpy(str) # (n,) frames of one name are one case
 
     @property
     def parts(self)->np.ndarray: return self.table.split.to_numpy(str) # (n,) train, val or test of the published split
@@ -67,7 +68,8 @@ class PreparedTask:
     @cached_property
     def data(self)->str: # 64 hexadecimal digits
         "Identify the data by prepared frames, labels and patients"
-        return fingerprint([frames.key for frames in self.frames.values()], self.labels.tolist(), self.patients.tolist())
+        keys = [frames.key for frames in self.frames.values()]
+        return fingerprint(keys, self.labels.tolist(), self.patients.tolist())
 
     def folds(self,
         split:str, # published, grouped, or one fold of it: grouped:3
@@ -76,7 +78,7 @@ class PreparedTask:
         if split == "published": return [self._fold(self.task.frames)]
         recipe = TASKS.get(self.task.name.removesuffix("-sim"))
         if recipe is not None and not recipe.unit: raise NotGrouped(f"{self.name} has no patient ids to group by")
-        if self.task.split == "given": raise NotGrouped(f"{self.name} comes with its own split and is not grouped again")
+        if self.task.split == "given": raise NotGrouped(f"{self.name} comes with a split and is not grouped again")
         number = split.partition(":")[2]
         numbers = [int(number)] if number else range(1 if self.few else 5)
         try: return [self._fold(grouped(self.task.frames, number)) for number in numbers]
@@ -131,7 +133,8 @@ def _features(prepared, encoder, pooling, corruption, severity, parts):
         if severity: frames = CorruptedFrames(frames, corruption, severity)
         features[part] = extract_features(encoder, frames, pooling)
     width = features["test"].shape[1]
-    return np.concatenate([features.get(part, np.zeros((len(frames), width), np.float32)) for part, frames in prepared.frames.items()])
+    for part, frames in prepared.frames.items(): features.setdefault(part, np.zeros((len(frames), width), np.float32))
+    return np.concatenate([features[part] for part in PARTS])
 
 def predict(
     prepared:PreparedTask, # From `prepare_task`
@@ -167,19 +170,26 @@ def _fold_scores(labels, predictions, fold, classes):
     "Macro-F1 of each fold, mean over probes, and its number of test frames; nothing for a single fold"
     numbers = np.unique(fold)
     if len(numbers) == 1: return {}
-    scores = [np.mean([macro_f1(labels[fold == f], p[fold == f], classes) for p in predictions]) for f in numbers]
-    return dict(fold_f1=[float(score) for score in scores], fold_sizes=[int((fold == f).sum()) for f in numbers])
+    scores, sizes = [], []
+    for number in numbers:
+        tested = fold == number
+        each = [macro_f1(labels[tested], p[tested], classes) for p in predictions]
+        scores.append(float(np.mean(each)))
+        sizes.append(int(tested.sum()))
+    return dict(fold_f1=scores, fold_sizes=sizes)
 
 def _answer(prepared, predicted, probabilities):
     "The answer of a row: scores of the probabilities (S, m, K), and the test set frame by frame"
-    labels, patients = prepared.labels[predicted.frames], prepared.patients[predicted.frames]
-    predictions, classes = probabilities.argmax(2), probabilities.shape[2]
+    labels = prepared.labels[predicted.frames]
+    patients = prepared.patients[predicted.frames]
+    predictions = probabilities.argmax(2)
+    classes = list(prepared.task.classes)
     return dict(
         summarize(labels, probabilities, patients),
-        **_fold_scores(labels, predictions, predicted.fold, classes),
+        **_fold_scores(labels, predictions, predicted.fold, len(classes)),
         patients=len(set(patients)),
         probes=len(predictions),
-        classes=list(prepared.task.classes),
+        classes=classes,
         truth=write_classes(labels),
         predictions=[write_classes(p) for p in predictions],
         clusters=write_numbers(np.unique(patients, return_inverse=True)[1]),
@@ -191,16 +201,24 @@ def _frame_counts(folds):
     counts = {part: round(np.mean([len(fold[part]) for fold in folds])) for part in ("train", "val")}
     return counts | dict(test=sum(len(fold["test"]) for fold in folds))
 
-def _command(question, asked, experiment, preset):
-    "The line that computes a row where it is missing; an encoder that has no name was made by the notebook of the experiment"
+def _command(question, asked, experiment):
+    "The line that computes a row where it is missing; an encoder without a name was made by the experiment's notebook"
+    preset = question["preset"]
     if asked is None: return f"papermill nbs/paper/{experiment}.ipynb data/runs/{experiment}.ipynb -p preset {preset}"
     severity = f":{question['severity']:g}" if question["severity"] else ""
     arguments = dict(
-        encoders=public_name(str(asked)), tasks=question["dataset"], protocols=question["protocol"], splits=question["split"], fractions=question["fraction"],
-        corruptions=question["corruption"]+severity, poolings=question["pooling"], preset=preset, experiment=experiment,
+        encoders=public_name(str(asked)),
+        tasks=question["dataset"],
+        protocols=question["protocol"],
+        splits=question["split"],
+        fractions=question["fraction"],
+        corruptions=question["corruption"]+severity,
+        poolings=question["pooling"],
+        preset=preset,
+        experiment=experiment,
     )
     call = ", ".join(f"{name}={json.dumps(value)}" for name, value in arguments.items())
-    return f"python -c {shlex.quote(f'from usjepa.evaluation.evaluate import evaluate; print(evaluate({call}).T)')}"
+    return "python -c " + shlex.quote(f"from usjepa.evaluation.evaluate import evaluate; print(evaluate({call}).T)")
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #seen-in-pretraining
 def seen_in_pretraining(
@@ -217,7 +235,8 @@ def seen_in_pretraining(
     held_out = pretraining.get("held_out", {})
     if not possible or split in held_out.get(dataset, []): return ""
     if split == "published" and (corpus == dataset or dataset not in held_out): return ""
-    return f"left out: pretrained on {public_name(corpus)}, which may show patients that {public_name(dataset)} ({split}) tests"
+    tested = f"{public_name(dataset)} ({split})"
+    return f"left out: pretrained on {public_name(corpus)}, which may show patients that {tested} tests"
 
 def grouped_split(
     pretraining:dict, # As in `seen_in_pretraining`
@@ -295,9 +314,10 @@ class _Candidate:
     @property
     def ran(self):
         "How it was pretrained here, as fields of a row"
-        training = self.pretraining.get("training", {})
-        found = dict(seed=training.get("seed"), steps=training.get("step"), corpus=public_name(training.get("corpus", "")) or None)
-        return {name: value for name, value in (found | self.pretraining.get("ran", {})).items() if value is not None}
+        training = self.pretraining.get("training")
+        if not training: return {}
+        found = dict(seed=training.get("seed"), steps=training.get("step"), corpus=public_name(training["corpus"]))
+        return {name: value for name, value in found.items() if value is not None} | self.pretraining.get("ran", {})
 
 def _find_encoder(encoder, missing):
     "An encoder, or why there is none"
@@ -317,11 +337,12 @@ class _Run:
     known:dict # Identity → row
     command:str # Of encoders without a name; None: `_command`
 
-_VISIBLE = ("dataset", "encoder", "pooling", "protocol", "split", "fraction", "corruption", "severity") # What a reader sees of a question
+# What a reader sees of a question
+_VISIBLE = ("dataset", "encoder", "pooling", "protocol", "split", "fraction", "corruption", "severity")
 
-def _visible(run, name, encoder, pooling, protocol, split):
-    "The questions of a run, as far as they can be asked without data and weights"
-    return [dict(zip(_VISIBLE, (name, encoder, pooling, protocol, split, *view)), preset=run.preset) for view in run.views]
+def _visible(run, *names):
+    "The questions about dataset, encoder, pooling, protocol and split that can be asked without data and weights"
+    return [dict(zip(_VISIBLE, (*names, *view)), preset=run.preset) for view in run.views]
 
 def _unanswered(questions, missing, reason, **more):
     "Lines that say why there is no answer"
@@ -329,68 +350,67 @@ def _unanswered(questions, missing, reason, **more):
 
 def _compute(run, prepared, encoder, questions):
     "Compute and save the rows of some questions that differ in their views alone"
-    first = questions[0]
+    pooling, protocol, split = (questions[0][name] for name in ("pooling", "protocol", "split"))
     fractions = list(dict.fromkeys(question["fraction"] for question in questions))
     corruptions = list(dict.fromkeys((question["corruption"], question["severity"]) for question in questions))
-    predicted = predict(prepared, encoder.model, first["pooling"], first["protocol"], first["split"], fractions, corruptions, run.config)
+    predicted = predict(prepared, encoder.model, pooling, protocol, split, fractions, corruptions, run.config)
+    counts = _frame_counts(prepared.folds(split))
     for question in questions:
-        probabilities = predicted.probabilities[question["fraction"], question["corruption"], question["severity"]]
-        row = dict(
-            question, **_answer(prepared, predicted, probabilities),
-            n=_frame_counts(prepared.folds(first["split"])), dim=encoder.model.dim, license=prepared.task.license or "unknown",
-            command=_command(question, encoder.asked, run.experiment, run.preset) if encoder.asked is not None or run.command is None else run.command,
-        )
+        view = question["fraction"], question["corruption"], question["severity"]
+        row = question | _answer(prepared, predicted, predicted.probabilities[view])
+        row |= dict(n=counts, dim=encoder.model.dim, license=prepared.task.license or "unknown")
+        row["command"] = _command(question, encoder.asked, run.experiment)
+        if encoder.asked is None and run.command: row["command"] = run.command
         run.known[identity(row)] = save_row(run.experiment, row)
 
 def _answers(run, prepared, encoder, pooling, protocol, split):
     "The rows of one encoder, pooling, protocol and split on one task: those that are there, and the others computed"
     visible = _visible(run, prepared.name, encoder.name, pooling, protocol, split)
-    simulated = prepared.task.simulated
-    seen = seen_in_pretraining(encoder.pretraining, prepared.task.name, simulated, split)
-    if seen: return _unanswered(visible, "seen in pretraining", f"{encoder.name}: {seen}", weights=encoder.sha256, simulated=simulated)
-    asked = dict(data=prepared.data, weights=encoder.sha256, input=encoder.input, settings=asdict(run.config), simulated=simulated, **encoder.ran)
-    questions = [question | asked for question in visible]
+    known = dict(weights=encoder.sha256, simulated=prepared.task.simulated)
+    seen = seen_in_pretraining(encoder.pretraining, prepared.task.name, prepared.task.simulated, split)
+    if seen: return _unanswered(visible, "seen in pretraining", f"{encoder.name}: {seen}", **known)
+    asked = dict(data=prepared.data, input=encoder.input, settings=asdict(run.config), **encoder.ran)
+    questions = [question | known | asked for question in visible]
     missing = [question for question in questions if identity(question) not in run.known]
     try:
         if missing: _compute(run, prepared, encoder, missing)
-    except NotGrouped as error: return _unanswered(visible, "no patients", str(error), weights=encoder.sha256, simulated=simulated)
+    except NotGrouped as error:
+        return _unanswered(visible, "no patients", str(error), **known)
     return [run.known[identity(question)] | dict(encoder=encoder.name) for question in questions]
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #evaluate
 def _known_rows(experiment, preset):
     "Rows of an experiment by identity; those that name other classes than their task has are left out"
     known = {}
-    for simulated in (False, True):
-        for row in read_rows(experiment, preset, simulated):
-            recipe = TASKS.get(row["dataset"].removesuffix("-sim"))
-            if "protocol" not in row: continue
-            if recipe is not None and row["classes"] != list(recipe.classes):
-                log.warning("%s: a row of %s has the classes %s, expected %s: left out", experiment, row["dataset"], row["classes"], list(recipe.classes))
-            else: known[identity(row)] = row
+    for row in read_rows(experiment, preset) + read_rows(experiment, preset, simulated=True):
+        if "protocol" not in row: continue
+        recipe = TASKS.get(row["dataset"].removesuffix("-sim"))
+        classes = row["classes"] if recipe is None else list(recipe.classes)
+        if row["classes"] == classes: known[identity(row)] = row
+        else: log.warning("a row of %s is left out: found classes %s, expected %s", row["dataset"], row["classes"], classes)
     return known
 
 def _default_pooling(encoder):
     "The pooling of an encoder whose weights are not there"
     return ENCODERS[encoder].poolings[0] if encoder in ENCODERS else "mean"
 
-def _remembered(run, visible, prepared, encoder):
-    "Rows that answer questions whose data or weights are not there; nothing for a question that has no answer, or several"
-    found = {}
-    for row in run.known.values():
-        if prepared and row["data"] != prepared.data or encoder and row["weights"] != encoder.sha256: continue
-        if row["settings"] == asdict(run.config): found.setdefault(tuple(row[name] for name in _VISIBLE), []).append(row)
-    answers = [found.get(tuple(question[name] for name in _VISIBLE), []) for question in visible]
-    return [rows[0] if len(rows) == 1 else None for rows in answers]
+def _remembered(run, question, prepared, encoder):
+    "The row that answers a question whose data or weights are not there; None if there is none, or several"
+    wanted = {name: question[name] for name in _VISIBLE} | dict(settings=asdict(run.config))
+    if prepared: wanted["data"] = prepared.data
+    if encoder: wanted["weights"] = encoder.sha256
+    found = [row for row in run.known.values() if all(row[name] == value for name, value in wanted.items())]
+    return found[0] if len(found) == 1 else None
 
 def _without(run, visible, prepared, encoder, reason):
     "Lines where data or weights are not there: the rows that an earlier run left, or the reason"
-    name, split = visible[0]["dataset"], visible[0]["split"]
-    simulated = prepared.task.simulated if prepared else name.endswith("-sim")
-    more = dict(weights=encoder.sha256 if encoder else "", simulated=simulated)
-    seen = seen_in_pretraining(encoder.pretraining, name, simulated, split) if encoder else ""
-    if seen: return _unanswered(visible, "seen in pretraining", f"{encoder.name}: {seen}", **more)
-    gaps = _unanswered(visible, "no weights" if prepared else "no data", reason, **more)
-    return [row or gap for row, gap in zip(_remembered(run, visible, prepared, encoder), gaps)]
+    dataset = visible[0]["dataset"]
+    simulated = prepared.task.simulated if prepared else dataset.endswith("-sim")
+    origin = dict(weights=encoder.sha256 if encoder else "", simulated=simulated)
+    seen = seen_in_pretraining(encoder.pretraining, dataset, simulated, visible[0]["split"]) if encoder else ""
+    if seen: return _unanswered(visible, "seen in pretraining", f"{encoder.name}: {seen}", **origin)
+    gaps = _unanswered(visible, "no weights" if prepared else "no data", reason, **origin)
+    return [_remembered(run, question, prepared, encoder) or gap for question, gap in zip(visible, gaps)]
 
 def evaluate(
     encoders, # Names, folders of pretrained students, or Encoders (a row takes their `name`); local, paper
@@ -406,7 +426,7 @@ def evaluate(
     config:ProbeConfig=None, # None: the preset's
     command:str=None, # The line that makes encoders without a name; None: the notebook of the experiment
 )->pd.DataFrame: # A line a row, in the order of the question
-    "Probe encoders on tasks: read the rows that are there, compute and save the others; raises ValueError for a name that cannot be meant"
+    "Probe encoders on tasks: read rows that are there, compute and save the others; raises ValueError for a wrong name"
     preset = resolve_preset(preset)
     check_name("missing", missing, ["row", "simulate", "error"])
     protocols = [check_name("protocol", protocol, PROTOCOLS) for protocol in listed(protocols)]
@@ -417,7 +437,8 @@ def evaluate(
     lines, loaded = [], {}
     work = list(product(listed(tasks, "task"), listed(encoders, "encoder")))
     for name, encoder in tqdm(work, desc="evaluate", unit="encoder", leave=False, delay=2):
-        if name not in loaded: loaded = {name: _find_task(name, missing, config.image_size, preset == "smoke")} # One task at a time in memory
+        if name not in loaded: # One task at a time in memory
+            loaded = {name: _find_task(name, missing, config.image_size, preset == "smoke")}
         prepared, no_data = loaded[name]
         candidate, no_weights = _find_encoder(encoder, missing)
         for pooling, protocol, split in product(listed(poolings), protocols, splits):
@@ -425,8 +446,10 @@ def evaluate(
             if prepared and candidate:
                 lines += _answers(run, prepared, candidate, pooling, protocol, split)
             else:
-                names = prepared.name if prepared else public_name(name), candidate.name if candidate else public_name(str(encoder))
-                lines += _without(run, _visible(run, *names, pooling, protocol, split), prepared, candidate, no_data or no_weights)
+                dataset = prepared.name if prepared else public_name(name)
+                asked = candidate.name if candidate else public_name(str(encoder))
+                visible = _visible(run, dataset, asked, pooling, protocol, split)
+                lines += _without(run, visible, prepared, candidate, no_data or no_weights)
     return pd.DataFrame(lines).drop_duplicates([*_VISIBLE, "weights"], ignore_index=True)
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #compare
