@@ -70,7 +70,8 @@ def validate(
     jepa.eval()
     device = next(jepa.parameters()).device
     loss = 0.
-    target_stds, features = [], []
+    target_stds = []
+    features = []
     for index in in_batches(val, config.batch_size):
         images, regions = stack_views(whole_frames(corpus, index, config.image_size))
         batch = Batch(images[:, None], draw_masks(regions, config, "validation", index), index)

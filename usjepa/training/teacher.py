@@ -151,12 +151,15 @@ def fit_head(
 )->None:
     "Fit the linear layer from the student's tokens to the targets by ridge regression, before either is trained"
     device = next(jepa.parameters()).device
-    inputs, targets = [], []
+    inputs = []
+    targets = []
     for images, valid in sample_frames(corpus, rows, config):
-        images, valid = images.to(device), valid.to(device)
+        images = images.to(device)
+        valid = valid.to(device)
         inputs.append(encode(jepa.student, jepa.normalize(images))[valid].float().cpu())
         targets.append(jepa.target_norm(jepa.teach(images))[valid].cpu())
-    x, y = torch.cat(inputs).numpy(), torch.cat(targets).numpy()
+    x = torch.cat(inputs).numpy()
+    y = torch.cat(targets).numpy()
     ridge = Ridge(alpha=1e-3*len(x)*x.var(0).mean()).fit(x, y)
     jepa.head.weight.copy_(torch.from_numpy(ridge.coef_))
     jepa.head.bias.copy_(torch.from_numpy(ridge.intercept_))

@@ -97,7 +97,8 @@ def set_up(
     jepa = build_jepa(config, weights)
     if config.compile: fast(jepa.to(engine.device), config.precision == "bf16", config.teacher == "ema")
     model, optimizer = engine.prepare(jepa, torch.optim.AdamW(param_groups(jepa), lr=config.lr, fused=True))
-    rows, val = np.flatnonzero(~held), np.flatnonzero(held)
+    rows = np.flatnonzero(~held)
+    val = np.flatnonzero(held)
     return Training(config, folder, corpus, rows, val, engine, jepa, model, optimizer)
 
 # %% ../../nbs/training/06_train.ipynb #begin
@@ -125,7 +126,9 @@ def begin(
     resume:bool, # False: forget what is in the folder
 )->None: # Ready for the next step
     "Continue or start anew; raises ValueError for a checkpoint of another run, RuntimeError if processes differ"
-    config, engine, jepa = training.config, training.engine, training.jepa
+    config = training.config
+    engine = training.engine
+    jepa = training.jepa
     if engine.is_main_process:
         remove_parts(training.folder)
         if not resume: _forget(training.folder)
@@ -178,7 +181,9 @@ def train_step(
     steps:int, # Of the whole run
 )->float: # The loss of the batch, over all processes
     "Take one optimizer step; raises FloatingPointError if the loss is not finite"
-    config, state, jepa = training.config, training.state, training.jepa
+    config = training.config
+    state = training.state
+    jepa = training.jepa
     rates = find_rates(config, state.step, steps)
     set_rates(training.optimizer, rates)
     training.model.train()
@@ -199,7 +204,9 @@ def save_student(
     training:Training, # At a log entry
 )->None: # Writes model.safetensors, config.json and README.md; raises OSError if it cannot
     "Write the student for `load_encoder`"
-    config, corpus, last = training.config, training.corpus, training.state.history[-1]
+    config = training.config
+    corpus = training.corpus
+    last = training.state.history[-1]
     measured = dict(step=last["step"], val_loss=last["val_loss"])
     data = dict(frames=len(corpus), data=corpus.key, simulated=corpus.simulated)
     about = dict(student_config(config), training={**dataclasses.asdict(config), **measured, **data})
@@ -209,7 +216,9 @@ def log_entry(
     training:Training, # Changed in place
 )->dict: # The entry; log.csv is written, and the student if it is the best so far
     "Validate and log; raises OSError if it cannot write"
-    config, state, folder = training.config, training.state, training.folder
+    config = training.config
+    state = training.state
+    folder = training.folder
     group = training.optimizer.param_groups[0]
     loss, norm, relaxed, seconds = np.mean(state.window, 0).tolist()
     entry = dict(step=state.step, loss=loss)
@@ -238,7 +247,8 @@ def outcome(
     run:Run, # Finished
 )->dict: # Fields of a result row (03_rows): data, settings, seed, steps, val_loss, …; measured: frames, losses, rankme, knn, images_per_s, hours
     "Condense a run for its result row"
-    config, history = run.config, run.history
+    config = run.config
+    history = run.history
     about = read_config(run.folder)["training"]
     last = history.iloc[-1]
     seconds = history.step.diff().fillna(history.step)*config.batch_size/history.images_per_s
@@ -287,7 +297,8 @@ class Interrupt:
 # %% ../../nbs/training/06_train.ipynb #pretrain
 def _batches(training):
     "The batches of this process; with fixed views, the teacher runs before the first of them"
-    config, engine = training.config, training.engine
+    config = training.config
+    engine = training.engine
     batches = Batches(training.corpus, training.rows, config, engine.process_index, engine.num_processes)
     steps, _ = run_length(config, len(batches.order))
     if config.views and training.state.step < steps:
@@ -297,7 +308,9 @@ def _batches(training):
 
 def _train(training, callback):
     "Take the steps that are left"
-    config, state, engine = training.config, training.state, training.engine
+    config = training.config
+    state = training.state
+    engine = training.engine
     batches = _batches(training)
     steps, every = run_length(config, len(batches.order))
     loader = DataLoader(batches, batch_size=None, sampler=range(state.step, steps), num_workers=config.workers)
