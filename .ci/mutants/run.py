@@ -25,6 +25,7 @@ import sys
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ def read_mutants(only):
     return [m for m in mutants if not only or m["module"] in only]
 
 
+@lru_cache(None)
 def notebook_of(module, root=ROOT):
     "The notebook that exports a module"
     for notebook in sorted((root/"nbs").rglob("*.ipynb")):
@@ -49,6 +51,7 @@ def notebook_of(module, root=ROOT):
     raise SystemExit(f"no notebook exports {module}")
 
 
+@lru_cache(None)
 def exported(notebook):
     "Exported code cells"
     cells = json.loads(notebook.read_text())["cells"]
@@ -110,6 +113,9 @@ def main():
     if options.check:
         print(f"{len(mutants)} mutants, each found once")
         return
+    tests = {module for m in mutants for module in [m["module"], *m.get("tests", [])]}
+    red = [module for module in sorted(tests) if not passes(ROOT, notebook_of(module))]
+    if red: raise SystemExit(f"without any change the notebooks of {', '.join(red)} fail: what they catch says nothing")
     counts = dict(caught=0, harmless=0, survived=0)
     with ThreadPoolExecutor(options.jobs) as pool:
         for mutant, result in zip(mutants, pool.map(try_mutant, mutants)):
