@@ -15,18 +15,30 @@ A mutant is an entry of a TOML file beside this script:
     harmless = "..."                              # only where it may survive, and why
     tests = ["evaluation/evaluate"]               # only where another notebook makes the claim as well
 
+A notebook runs once, cell by cell. Before an exported cell with mutants, a process is forked for each of them: it runs
+the changed cell and the rest of the notebook, and the mutant is caught if a cell raises. Modules imported from the
+package are unchanged there, so whatever survives is tried once more in a copy of the checkout where the package is
+changed as well, with the notebooks of `tests`.
+
 It ends with a line `N caught, N harmless, N survived` and with exit code 1 if one survived."""
 import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+
+from execnb.shell import CaptureShell
+from nbdev.config import get_config
+from nbdev.frontmatter import FrontmatterProc
+from nbdev.process import NBProcessor
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 900  # A mutant that hangs is caught
@@ -86,17 +98,124 @@ def passes(root, notebook):
     return done.returncode == 0 and "Success" in done.stdout + done.stderr
 
 
-def try_mutant(mutant):
-    "caught or survived"
+def copy_checkout(root):
+    "A copy without what is ignored"
+    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "raw"))
+    (root/"data/runs").mkdir(parents=True, exist_ok=True)
+
+
+def try_in_package(mutant):
+    "caught or survived, in a copy of the checkout whose notebook and module are changed"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)/"checkout"
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "raw", "figures"))
-        (root/"data/runs").mkdir(parents=True, exist_ok=True)
-        shutil.copytree(ROOT/"figures", root/"figures")
+        copy_checkout(root)
         notebook = change(root, mutant)
         subprocess.run([str(Path(sys.executable).with_name("nbdev_export"))], cwd=root, check=True, capture_output=True)
         notebooks = [notebook, *(notebook_of(module, root) for module in mutant.get("tests", []))]
         return "survived" if all(passes(root, n) for n in notebooks) else "caught"
+
+
+def files_below(folder):
+    "Size and time of every file"
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            status = path.stat()
+            found[path] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+class Forks:
+    "Runs a module's notebook and, before its exported cells, the mutants of each in forked processes"
+    def __init__(self, module):
+        self.notebook = notebook_of(module)
+        self.mutants = read_mutants([module])
+        self.is_fork = False
+        self.tried_unchanged = False
+
+    def run(self):
+        "Run the notebook; prints a line [number, result] for each mutant"
+        os.chdir(self.notebook.parent)
+        try:
+            notebook = NBProcessor(self.notebook, procs=FrontmatterProc, process=True).nb
+            CaptureShell(self.notebook).run_all(notebook, exc_stop=True, preproc=self.before)
+        except BaseException:
+            if self.is_fork: os._exit(1)
+            raise SystemExit(f"without any change {self.notebook.name} fails: what it catches says nothing")
+        if self.is_fork: os._exit(0)
+
+    def before(self, cell):
+        "Called before each cell: tries its mutants; returns whether nbdev_test leaves the cell out"
+        flags = getattr(cell, "directives_", None) or {}
+        left_out = set(get_config().tst_flags.split()) & flags.keys()
+        if cell.cell_type != "code" or flags.get("eval:", [""])[0].lower() == "false" or left_out: return True
+        if self.is_fork or not {"export", "exporti"} & flags.keys(): return False
+        for number, mutant in enumerate(self.mutants):
+            if mutant["old"] not in cell.source: continue
+            if not self.tried_unchanged:
+                self.tried_unchanged = True
+                if self.fails(cell, cell.source): raise SystemExit("a forked process fails without any change")
+            if self.is_fork: return False
+            result = "caught" if self.fails(cell, cell.source.replace(mutant["old"], mutant["new"])) else "survived"
+            if self.is_fork: return False
+            print(json.dumps([number, result]), flush=True)
+        return False
+
+    def fails(self, cell, source):
+        "Fork a process that goes on with another source of this cell; whether it ends with an error"
+        runs = ROOT/"data/runs"
+        files = files_below(runs)
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            self.is_fork = True
+            cell.source = source
+            return False
+        status = wait(child)
+        for path, state in files_below(runs).items():
+            if files.get(path) != state: path.unlink()  # What a mutant cached is wrong
+        return status != 0
+
+
+def wait(child):
+    "Exit status of a process that is killed after SECONDS, with all that it started"
+    end = time.monotonic() + SECONDS
+    pid = 0
+    while pid == 0 and time.monotonic() < end:
+        time.sleep(.01)
+        pid, status = os.waitpid(child, os.WNOHANG)
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    if pid == 0: _, status = os.waitpid(child, 0)
+    return status
+
+
+def try_notebook(module):
+    "Number and result of a module's mutants, tried in a copy of the checkout: caught or survived"
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)/"checkout"
+        copy_checkout(root)
+        environment = dict(os.environ, PYTHONPATH=str(root), USJEPA_ROOT=str(root), OMP_NUM_THREADS="1", IN_TEST="1",
+            TMPDIR=folder)
+        command = [sys.executable, str(root/".ci/mutants/run.py"), "--forks", module]
+        with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                if line.startswith("["): yield json.loads(line)
+        if process.returncode: raise SystemExit(f"{module}: stopped before all its mutants were tried")
+
+
+def try_module(module, mutants):
+    "Counts of caught, harmless and survived; a line for each"
+    counts = dict(caught=0, harmless=0, survived=0)
+    for number, result in try_notebook(module):
+        mutant = mutants[number]
+        if result == "survived": result = try_in_package(mutant)
+        if result == "survived" and "harmless" in mutant: result = "harmless"
+        counts[result] += 1
+        print(f"{result:8s}  {module:24s} {mutant['reading']}", flush=True)
+    return counts
 
 
 def main():
@@ -104,7 +223,11 @@ def main():
     parser.add_argument("modules", nargs="*", help="such as core/masking; none: all")
     parser.add_argument("--check", action="store_true", help="only look whether every text to change is found once")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--forks", help=argparse.SUPPRESS)  # The process that runs one notebook
     options = parser.parse_args()
+    if options.forks:
+        Forks(options.forks).run()
+        return
     mutants = read_mutants(options.modules)
     stale = [m for m in mutants if found(m) != 1]
     for mutant in stale:
@@ -113,17 +236,15 @@ def main():
     if options.check:
         print(f"{len(mutants)} mutants, each found once")
         return
-    tests = {module for m in mutants for module in [m["module"], *m.get("tests", [])]}
-    red = [module for module in sorted(tests) if not passes(ROOT, notebook_of(module))]
-    if red: raise SystemExit(f"without any change the notebooks of {', '.join(red)} fail: what they catch says nothing")
-    counts = dict(caught=0, harmless=0, survived=0)
+    of_module = {}
+    for mutant in mutants: of_module.setdefault(mutant["module"], []).append(mutant)
+    modules = sorted(of_module, key=lambda module: -len(of_module[module]))
+    total = dict(caught=0, harmless=0, survived=0)
     with ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, result in zip(mutants, pool.map(try_mutant, mutants)):
-            if result == "survived" and "harmless" in mutant: result = "harmless"
-            counts[result] += 1
-            print(f"{result:8s}  {mutant['module']:24s} {mutant['reading']}", flush=True)
-    print(f"{counts['caught']} caught, {counts['harmless']} harmless, {counts['survived']} survived")
-    if counts["survived"]: raise SystemExit(1)
+        for counts in pool.map(try_module, modules, [of_module[module] for module in modules]):
+            for result in total: total[result] += counts[result]
+    print(f"{total['caught']} caught, {total['harmless']} harmless, {total['survived']} survived")
+    if total["survived"]: raise SystemExit(1)
 
 
 if __name__ == "__main__":
