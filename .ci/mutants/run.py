@@ -11,6 +11,7 @@ A mutant is an entry of a TOML file beside this script:
     module = "core/masking"                       # the notebook that exports it is found by its name
     reading = "the context loses every target patch"
     old = 'context & ~hidden'                     # found exactly once in the exported cells
+    data = "data/settings.toml"                   # only where the text stands in this file instead
     new = 'context'
     harmless = "..."                              # only where it may survive, and why
     tests = ["evaluation/evaluate"]               # only where another notebook makes the claim as well
@@ -72,12 +73,17 @@ def exported(notebook):
 
 def found(mutant):
     "How often the text to change is found"
+    if "data" in mutant: return (ROOT/mutant["data"]).read_text().count(mutant["old"])
     return sum("".join(cell["source"]).count(mutant["old"]) for cell in exported(notebook_of(mutant["module"])))
 
 
 def change(root, mutant):
     "Write the mutant into a copy of the checkout: notebook and module"
     notebook = notebook_of(mutant["module"], root)
+    if "data" in mutant:
+        file = root/mutant["data"]
+        file.write_text(file.read_text().replace(mutant["old"], mutant["new"]))
+        return notebook
     content = json.loads(notebook.read_text())
     for cell in content["cells"]:
         source = "".join(cell["source"])
