@@ -151,21 +151,20 @@ def check_groups(
             "expected all frames of a group in train, in val or in test")
 
 # %% ../../nbs/data/03_tasks.ipynb #downloaded-task
-def _downloaded_task(name, root, layout, split):
+def _downloaded_task(name, root, split):
     "A task of the paper, from its original download or from UltraBench's folder"
     recipe = TASKS[name]
     check_name("split", split, [*recipe.splits, "grouped"])
     if split == "grouped" and not recipe.unit:
         raise ValueError(f"{name} has no patient or source ids, so split='grouped' would be random: use split='published'")
-    frames = _with_clips(read_download(name, root, layout, "published" if split == "grouped" else split))
+    frames = _with_clips(read_download(name, root, "published" if split == "grouped" else split))
     if recipe.unit: check_groups(frames)
-    return Task(name, list(recipe.classes), frames, license=recipe.license, citation=recipe.citation, split=split)
+    return Task(name, recipe.classes, frames, license=recipe.license, citation=recipe.citation, split=split)
 
 # %% ../../nbs/data/03_tasks.ipynb #load-task
 def load_task(
     name:str, # aul, busbra, butterfly, fatty_liver, gbcu, mmotu, pocus, tn5000; NAME-sim; folder:PATH
     root=None, # The task's folder, or one that holds it; None: the data root
-    layout:str="auto", # original, ultrabench, or auto: look
     split:str="published", # published; grouped: by patient, in folds; aul: sorted; busbra: second, all
     fold:int=0, # Of split="grouped": five folds, then the next repetition of five
     seed:int=0, # Of split="grouped" and of simulated data
@@ -175,7 +174,7 @@ def load_task(
     if name.startswith("folder:"): task = _folder_task(name, fold, seed)
     else:
         check_name("task", name, [*TASKS, *(f"{known}-sim" for known in TASKS)])
-        task = _simulated_task(name, split, seed) if name.endswith("-sim") else _downloaded_task(name, root, layout, split)
+        task = _simulated_task(name, split, seed) if name.endswith("-sim") else _downloaded_task(name, root, split)
         if split == "grouped": task = replace(task, frames=grouped(task.frames, fold, seed))
     return without_duplicates(task) if exclude_duplicates else task
 
@@ -194,7 +193,7 @@ def compare_counts(
 )->dict: # dataset, organ, classes, paper and found ("train/val/test"), why they differ
     "Set the found numbers of frames beside Table 4"
     recipe = TASKS[task.name.removesuffix("-sim")]
-    found = tuple(len(task.part(part)) for part in PARTS)
+    found = list(len(task.part(part)) for part in PARTS)
     return dict(
         dataset=recipe.title, organ=recipe.organ, classes=len(recipe.classes),
         paper="/".join(map(str, recipe.counts)), found="/".join(map(str, found)),
