@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .settings import PROTOCOLS, check_name
-from .store import code_version, fingerprint, lock, repo_root, write_atomically
+from .store import code_version, fingerprint, lock, repo_root, work_root, write_atomically
 
 # %% ../nbs/03_rows.ipynb #log
 log = logging.getLogger("usjepa")
@@ -297,8 +297,8 @@ def rows_folder(
     simulated:bool=False, # Rows of simulated data live apart
 )->Path: # Not made yet
     "Find where the rows of an experiment belong"
-    if preset == "smoke": return repo_root()/"data/runs/smoke"/experiment
-    return repo_root()/"data/results"/("simulated" if simulated else "")/experiment
+    if preset == "smoke": return work_root()/"runs/smoke"/experiment
+    return work_root()/"results"/("simulated" if simulated else "")/experiment
 
 def rows_file(
     experiment:str, # e.g. "probe"

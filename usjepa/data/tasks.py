@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ..rng import rng
 from ..settings import check_name
-from ..store import build_once, cache_root, code_of, fingerprint, repo_root
+from ..store import build_once, cache_root, code_of, fingerprint, repo_root, work_root
 from ..image.readers import VIDEOS, open_clips, read_image
 from ..image.simulate import simulate_task, simulation_table
 from .duplicates import match, sign_frames
@@ -403,7 +403,7 @@ def check_task(
     "Open every frame, count, look for leaks; raises ValueError if there is an error"
     rows = [*_check_files(task), *_check_groups(task), *_check_counts(task)]
     table = pd.DataFrame(rows, columns=["check", "found", "verdict"])
-    file = repo_root()/"data/runs/checks"/f"{Path(task.name).name.replace(':', '_')}.csv"
+    file = work_root()/"runs/checks"/f"{Path(task.name).name.replace(':', '_')}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(file, index=False)
     print(table.to_string(index=False, max_colwidth=90))

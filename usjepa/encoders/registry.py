@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-import usjepa
-from ..store import data_root, repo_root
+from ..store import data_root, shipped_data
 
 # %% ../../nbs/encoders/01_registry.ipynb #encoder-spec
 @dataclass(frozen=True)
@@ -64,11 +63,8 @@ class EncoderSpec:
 
 # %% ../../nbs/encoders/01_registry.ipynb #read-catalogue
 def read_catalogue()->dict: # normalizations, encoders and layouts, each name → fields
-    "Read the table of encoders: that of the checkout, else the one beside the package"
-    folders = repo_root(), Path(usjepa.__file__).resolve().parents[1]
-    files = [folder/"data/catalogue/encoders.toml" for folder in folders]
-    file = files[0] if files[0].is_file() else files[1]
-    return tomllib.loads(file.read_text(encoding="utf-8"))
+    "Read the table of encoders that comes with the package"
+    return tomllib.loads(shipped_data("catalogue/encoders.toml").read_text(encoding="utf-8"))
 
 def with_tuples(
     fields:dict, # As TOML has them
@@ -145,8 +141,8 @@ def read_config(
     return config if config.get("format") == "usjepa" else {}
 
 def shipped()->dict: # Name → folder
-    "Find the students that lie in this repository"
-    return {file.parent.name: file.parent for file in sorted((repo_root()/"data/weights").glob("*/config.json"))}
+    "Find the students that come with the package"
+    return {file.parent.name: file.parent for file in sorted(shipped_data("weights").glob("*/config.json"))}
 
 def list_encoders()->list: # Names; any timm name, random-<timm name> and hf:<repository> are valid too
     "List our own students and the registry"

@@ -15,15 +15,14 @@ import math
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
-import usjepa
 from ..rng import rng
 from ..settings import check_name
+from ..store import shipped_data
 
 # %% ../../nbs/image/04_simulate.ipynb #geometry
 PROBES = ("linear", "trapezoid", "convex", "phased")
@@ -323,8 +322,7 @@ def add_lung(
 @cache
 def simulation_table()->dict: # As in data/catalogue/simulated.toml
     "Read the table of anatomy, scanners and tasks, which lies beside the package"
-    root = Path(usjepa.__file__).resolve().parents[1]
-    return tomllib.loads((root/"data/catalogue/simulated.toml").read_text())
+    return tomllib.loads(shipped_data("catalogue/simulated.toml").read_text(encoding="utf-8"))
 
 @cache
 def simulated_kinds()->dict: # Name → Kind

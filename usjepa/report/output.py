@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from ..settings import resolve_preset
-from ..store import repo_root, write_atomically
+from ..store import repo_root, work_root, write_atomically
 
 # %% ../../nbs/report/00_output.ipynb #output-folder
 def output_folder(
@@ -18,9 +18,8 @@ def output_folder(
     write:bool=False, # Whether the run was asked to write into figures/
 )->Path: # Made if it is not there
     "Find the folder for a notebook's tables and figures"
-    name = "figures" if write else "data/runs/figures"
-    if resolve_preset(preset) == "smoke": name = "data/runs/smoke/figures"
-    folder = repo_root()/name
+    folder = repo_root()/"figures" if write else work_root()/"runs/figures"
+    if resolve_preset(preset) == "smoke": folder = work_root()/"runs/smoke/figures"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

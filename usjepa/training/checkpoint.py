@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from ..settings import PretrainConfig
-from ..store import fingerprint, repo_root, write_atomically
+from ..store import fingerprint, work_root, write_atomically
 from ..core.model import JEPA
 
 log = logging.getLogger("usjepa")
@@ -36,7 +36,7 @@ def run_folder(
     "Name the folder of a run after its settings"
     corpus = config.corpus.replace(":", "_").replace("/", "_")
     kind = "usrc" if config.usrc else "us"
-    return repo_root()/"data/runs/pretrain"/f"{corpus}-{kind}-{config.student}-{fingerprint(run_identity(config))[:8]}"
+    return work_root()/"runs/pretrain"/f"{corpus}-{kind}-{config.student}-{fingerprint(run_identity(config))[:8]}"
 
 # %% ../../nbs/training/05_checkpoint.ipynb #train-state
 @dataclass
