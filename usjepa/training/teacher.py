@@ -61,7 +61,7 @@ def build_jepa(
         blank = torch.zeros(1, 1, config.image_size, config.image_size, dtype=torch.uint8)
         predictor = Predictor(
             encoder_dim=student.embed_dim,
-            target_dim=teacher.tokens(blank)["patch"].shape[-1],
+            target_dim=teacher.tokens(teacher.preprocess(blank))["patch"].shape[-1],
             dim=config.predictor_dim,
             depth=config.predictor_depth,
             heads=config.predictor_heads,
