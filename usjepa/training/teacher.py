@@ -66,7 +66,7 @@ def build_jepa(
             depth=config.predictor_depth,
             heads=config.predictor_heads,
             grid=student.patch_embed.grid_size,
-            joint=config.joint)
+            kind="joint" if config.joint else "separate")
         return JEPA(student, predictor, teacher, config.target_norm, config.loss, MEAN, STD, config.visible)
 
 # %% ../../nbs/training/02_teacher.ipynb #cached-tokens
