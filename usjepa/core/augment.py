@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..settings import PretrainConfig
 from ..rng import uniforms
@@ -18,9 +19,9 @@ from .corruption import CORRUPTIONS, corrupt
 
 # %% ../../nbs/core/05_augment.ipynb #crop
 def crop(
-    image:np.ndarray, # (H, W) uint8
-    region:np.ndarray, # (H, W) bool
-    u:np.ndarray, # Five numbers in [0, 1): area, row, column, vertical flip, horizontal flip
+    image:ndarray, # (H, W) uint8
+    region:ndarray, # (H, W) bool
+    u:ndarray, # Five numbers in [0, 1): area, row, column, vertical flip, horizontal flip
     scale:tuple, # Share of the area: smallest, largest
     size:int, # Pixels of the result
 )->tuple: # Image (size, size) uint8, region (size, size) bool
@@ -33,33 +34,32 @@ def crop(
     window = np.s_[top:top+h, left:left+w]
     image = cv2.resize(image[window], (size, size), interpolation=cv2.INTER_LINEAR)
     region = cv2.resize(region[window].astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
-    rows = slice(None, None, -1 if u[3] < .5 else 1)
-    columns = slice(None, None, -1 if u[4] < .5 else 1)
-    return image[rows, columns], region[rows, columns].astype(bool)
+    if u[3] < .5: image, region = image[::-1], region[::-1]
+    if u[4] < .5: image, region = image[:, ::-1], region[:, ::-1]
+    return image, region.astype(bool)
 
 # %% ../../nbs/core/05_augment.ipynb #photometric
 def photometric(
-    image:np.ndarray, # (H, W) uint8
-    region:np.ndarray, # (H, W) bool
-    u:np.ndarray, # Seven numbers in [0, 1): for each corruption whether and how strongly, and a seed
-)->np.ndarray: # (H, W) uint8
+    image:ndarray, # (H, W) uint8
+    region:ndarray, # (H, W) bool
+    u:ndarray, # Seven numbers in [0, 1): for each corruption whether and how strongly, and a seed
+)->ndarray: # (H, W) uint8
     "Blur, lower the contrast, add speckle: each in half of the images, at severity 0.2 to 1.5"
-    for i, name in enumerate(CORRUPTIONS):
-        coin, strength = u[2*i], u[2*i+1]
-        if coin < .5: image = corrupt(image, name, .2 + 1.3*strength, region, seed=int(u[6]*2**31))
+    for name, coin, strength in zip(CORRUPTIONS, u[:6:2], u[1:6:2]):
+        if coin < .5: image = corrupt(image, name, .2 + 1.3*strength, region, int(u[6]*2**31), fast=True)
     return image
 
 # %% ../../nbs/core/05_augment.ipynb #augment
 class View(NamedTuple):
     "One view of a frame"
-    image:np.ndarray # (size, size) uint8, what the student sees
-    region:np.ndarray # (size, size) bool
-    clean:np.ndarray # (size, size) uint8, the same crop without blur, contrast and speckle
+    image:ndarray # (size, size) uint8, what the student sees
+    region:ndarray # (size, size) bool
+    clean:ndarray # (size, size) uint8, the same crop without blur, contrast and speckle
 
 def augment(
-    image:np.ndarray, # (H, W) uint8, somewhat larger than `size`
-    region:np.ndarray, # (H, W) bool
-    u:np.ndarray, # Twelve numbers in [0, 1): five for `crop`, seven for `photometric`
+    image:ndarray, # (H, W) uint8, somewhat larger than `size`
+    region:ndarray, # (H, W) bool
+    u:ndarray, # Twelve numbers in [0, 1): five for `crop`, seven for `photometric`
     config:PretrainConfig, # Crop scale and image size
 )->View: # Of the frame
     "Augment an image and its region (Table 5)"
@@ -69,7 +69,7 @@ def augment(
 # %% ../../nbs/core/05_augment.ipynb #view-numbers
 def fixed_view(
     number, # (B,) integers: view k of frame i is number i·views + k
-)->np.ndarray: # (B, 5) numbers in [0, 1) for `crop`; the same in all runs
+)->ndarray: # (B, 5) numbers in [0, 1) for `crop`; the same in all runs
     "Draw the crop of a fixed view"
     return uniforms(5, number, 0, "fixed view")
 
@@ -80,8 +80,6 @@ def view_numbers(
 )->tuple: # (B, 12) numbers in [0, 1) for `augment`; (B,) number of the fixed view, 0 where none are fixed
     "Draw the numbers of a view; they depend on the seed and the position, and a fixed crop on the frame"
     numbers = uniforms(12, positions, config.seed, "augment")
-    view = np.zeros(len(positions), int)
-    if config.views:
-        view = (config.views*uniforms(1, positions, config.seed, "view")[:, 0]).astype(int)
-        numbers[:, :5] = fixed_view(np.asarray(index)*config.views + view)
+    view = (config.views*uniforms(1, positions, config.seed, "view")[:, 0]).astype(int)
+    if config.views: numbers[:, :5] = fixed_view(np.asarray(index)*config.views + view)
     return numbers, view
