@@ -18,7 +18,7 @@ from scipy.stats import rankdata, studentized_range
 from sklearn.metrics import roc_auc_score
 
 from ..rng import rng
-from ..scores import class_f1, confusion_counts
+from ..scores import class_f1
 from ..rows import TestSet
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #ece
@@ -35,13 +35,11 @@ def calibration_error(
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #scores
 def mean_auroc(
-    labels:np.ndarray, # (n,) int
+    labels:np.ndarray, # (n,) int, of two classes at least
     probabilities:np.ndarray, # (n, K)
-)->float: # Percent; nan with one class
+)->float: # Percent
     "Compute AUROC, one class against the rest, mean of the classes that occur"
-    occur = np.unique(labels)
-    if len(occur) < 2: return np.nan
-    return float(np.mean([100*roc_auc_score(labels == k, probabilities[:, k]) for k in occur]))
+    return float(np.mean([100*roc_auc_score(labels == k, probabilities[:, k]) for k in np.unique(labels)]))
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #group-counts
 @dataclass
@@ -80,7 +78,7 @@ def _group_counts(test, clusters):
 
 def _mean_f1(counts, test):
     "Macro-F1, mean over probes, of confusion counts (..., S, K, K); its classes are those of the whole test set"
-    return class_f1(counts)[..., np.unique(test.labels)].mean((-2, -1))
+    return class_f1(counts).take(np.unique(test.labels), axis=-1).mean((-2, -1))
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #cluster-bootstrap
 RESAMPLES = 2000
@@ -180,7 +178,7 @@ def auroc_bootstrap(
         pairs = (times @ clusters.add_up(here))*(times @ clusters.add_up(~here))
         won = _form(times, _pairs_won(here, rank, clusters.number))
         areas.append(100*won/np.where(pairs, pairs, np.nan)) # A class of mixed patients may vanish from a resample
-    return np.nanmean(areas, 0) if areas else np.full(RESAMPLES, np.nan)
+    return np.nanmean(areas, 0)
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #paired-auroc
 def paired_auroc(
@@ -234,26 +232,16 @@ def critical_difference(
 log = logging.getLogger("usjepa")
 
 def summarize(
-    labels:np.ndarray, # (n,) int
+    test:TestSet, # n frames, with the predictions of S probes
     probabilities:np.ndarray, # (S, n, K)
-    patients, # (n,) names: frames of one name are drawn together
-)->dict: # macro_f1, sd, interval [low, high], balanced_accuracy, auroc, auroc_interval, ece, class_f1: percent
-    "Summarize a test set: mean over probes, standard deviation (ddof 1), 95 % intervals over patients"
-    test = TestSet(labels, probabilities.argmax(2), patients, None, probabilities.shape[2])
+)->dict: # interval [low, high], auroc, auroc_interval, ece: percent; None for what the test set cannot say
+    "Say how sure macro-F1 is, and how well frames are ranked: means over probes, 95 % intervals over patients"
     clusters = find_clusters(test)
     if clusters.alone: log.warning("no interval can be had: a class has one patient in the test set, expected two")
-    confusion = confusion_counts(labels, test.predictions, test.classes)
-    occur = np.unique(labels)
-    f1 = class_f1(confusion)
-    recall = 100*confusion.diagonal(0, 1, 2)[:, occur]/confusion.sum(2)[:, occur]
-    macro = f1[:, occur].mean(1)
-    areas = [auroc_bootstrap(replace(test, ranks=rank_frames(p[None]))) for p in probabilities]
-    return dict(
-        macro_f1=float(macro.mean()),
-        sd=float(macro.std(ddof=1)) if len(macro) > 1 else 0.,
+    summary = dict(
         interval=interval(cluster_bootstrap(test), clusters),
-        balanced_accuracy=float(recall.mean()),
-        auroc=float(np.mean([mean_auroc(labels, p) for p in probabilities])),
-        auroc_interval=interval(np.mean(areas, 0), clusters),
-        ece=float(np.mean([calibration_error(labels, p) for p in probabilities])),
-        class_f1=f1.mean(0).tolist())
+        ece=float(np.mean([calibration_error(test.labels, p) for p in probabilities])))
+    if len(np.unique(test.labels)) < 2: return summary | dict(auroc=None, auroc_interval=None)
+    areas = [auroc_bootstrap(replace(test, ranks=rank_frames(p[None]))) for p in probabilities]
+    auroc = np.mean([mean_auroc(test.labels, p) for p in probabilities])
+    return summary | dict(auroc=float(auroc), auroc_interval=interval(np.mean(areas, 0), clusters))
