@@ -52,8 +52,7 @@ class Estimate:
 def _draws(row, score):
     "A score (R,) of a row on resampled patients; the same patients for every row of a test set"
     test = read_test_set(row)
-    if score == "auroc": return auroc_bootstrap(test.labels, test.ranks, test.patients, test.classes)
-    return cluster_bootstrap(test.labels, test.predictions, test.patients, test.classes)
+    return auroc_bootstrap(test) if score == "auroc" else cluster_bootstrap(test)
 
 def _mean_draws(runs, score):
     "A score (R,), mean over the rows of runs, on each resample of the patients"

@@ -204,9 +204,8 @@ def _score_line(row):
     cells = {name: row[name] for name in ("dataset", "encoder", "protocol", "split")}
     if row["encoder"] in CONTROLS: cells["encoder"] += " (control)"
     if pd.isna(row.get("macro_f1")): return cells | {"macro-F1": row.get("missing", "not run")}
-    low, high = row["interval"]
     cells["macro-F1"] = _spread(row["macro_f1"], row["sd"])
-    cells["95 % interval"] = f"{low:.1f} to {high:.1f}"
+    cells["95 % interval"] = "none" if row["interval"] is None else "{:.1f} to {:.1f}".format(*row["interval"])
     if isinstance(row.get("fold_f1"), list):
         folds = np.array(row["fold_f1"])
         cells["mean of folds"] = _spread(folds.mean(), folds.std(ddof=1))
