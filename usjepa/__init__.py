@@ -1,6 +1,6 @@
 """Self-supervised learning for medical ultrasound: public names, each imported when it is first used"""
 
-__version__ = "0.0.1"
+__version__ = "0.1.0"
 
 import importlib
 
