@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENCODERS', 'WEIGHT_FILES', 'PIXELS_SHA256', 'EncoderSpec', 'read_catalogue', 'with_tuples', 'read_specs',
-           'cached_repo', 'weights_file', 'list_places', 'find_weights', 'read_config', 'shipped', 'list_encoders',
-           'file_sha256', 'untrained_name', 'untrained_sha256']
+           'cached_repo', 'weights_file', 'list_places', 'find_weights', 'file_sha256', 'untrained_name',
+           'untrained_sha256', 'read_config', 'pending', 'student_file', 'shipped', 'list_encoders']
 
 # %% ../../nbs/encoders/01_registry.ipynb #imports
 import hashlib
@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from ..store import data_root, shipped_data
+from ..settings import Rule, read_value
+from ..store import data_root, file_digest, read_json, shipped_data
 
 # %% ../../nbs/encoders/01_registry.ipynb #encoder-spec
 @dataclass(frozen=True)
@@ -113,8 +114,7 @@ def list_places(
     "List where its file may lie: among our data, or in the Python package that carries it"
     places = [data_root()/"weights"/Path(spec.file).name]
     package = importlib.util.find_spec(spec.file.split("/")[0]) if "/" in spec.file else None
-    if package:
-        places += [Path(folder).parent/spec.file for folder in package.submodule_search_locations]
+    if package: places.append(Path(package.origin).parents[1]/spec.file)
     return places
 
 def find_weights(
@@ -129,32 +129,11 @@ def find_weights(
     raise FileNotFoundError(f"{spec.name}: {places[0].name} not found; get it from {spec.source} "
                             f"(license: {spec.license}) and put it at {places[0]}, or pass weights=PATH")
 
-# %% ../../nbs/encoders/01_registry.ipynb #shipped
-def read_config(
-    path:Path, # Folder, or a file in it
-)->dict: # {} if pretraining did not write it
-    "Read the settings of a student that pretraining wrote"
-    folder = path if path.is_dir() else path.parent
-    file = folder/"config.json"
-    if not path.exists() or not file.is_file(): return {}
-    config = json.loads(file.read_text())
-    return config if config.get("format") == "usjepa" else {}
-
-def shipped()->dict: # Name → folder
-    "Find the students that come with the package"
-    return {file.parent.name: file.parent for file in sorted(shipped_data("weights").glob("*/config.json"))}
-
-def list_encoders()->list: # Names; any timm name, random-<timm name> and hf:<repository> are valid too
-    "List our own students and the registry"
-    return [*shipped(), *ENCODERS]
-
 # %% ../../nbs/encoders/01_registry.ipynb #identity
 PIXELS_SHA256 = hashlib.sha256(b"raw-pixels").hexdigest()
 
 @lru_cache # A table asks for each file once a task
-def _sha256(path, size, changed):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path, size, changed): return file_digest(path)
 
 def file_sha256(
     path:Path, # A file
@@ -174,3 +153,75 @@ def untrained_sha256(
 )->str: # 64 hexadecimal digits
     "Hash the recipe of a network that never learned"
     return hashlib.sha256(f"{untrained_name(name)}, untrained".encode()).hexdigest()
+
+# %% ../../nbs/encoders/01_registry.ipynb #read-fields
+SIDE = Rule(least=1, most=4096) # Pixels
+STUDENT = dict(mean=(float, Rule()), std=(float, Rule(above=0)))
+ARCHITECTURE = dict(size=(str, Rule()), image_size=(int, SIDE), patch_size=(int, SIDE))
+
+def read_object(
+    file:Path, # JSON
+)->dict:
+    "Read a JSON file that holds one object; raises ValueError, in one sentence, for anything else"
+    try: content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error: raise ValueError(f"{file}: found no JSON ({error})") from None
+    if isinstance(content, dict): return content
+    raise ValueError(f"{file}: found a {type(content).__name__}, expected an object with names and values")
+
+def read_fields(
+    content, # A part of a JSON file
+    schema:dict, # Name → type and `Rule`
+    what:str, # Begins the sentence: file, and part of it
+)->dict: # Name → value
+    "Read values that have to be there; raises ValueError, in one sentence, for one that is not or cannot be meant"
+    if not isinstance(content, dict): raise ValueError(f"{what}: found {content!r:.60}, expected names and values")
+    missing = [name for name in schema if name not in content]
+    if missing: raise ValueError(f"{what}: found no {', '.join(missing)}")
+    try: return {name: read_value(name, content[name], kind, rule) for name, (kind, rule) in schema.items()}
+    except ValueError as error: raise ValueError(f"{what}: {error}") from None
+
+# %% ../../nbs/encoders/01_registry.ipynb #shipped
+def read_config(
+    path:Path, # Folder, a .safetensors file in it, or a checkpoint-*.pt of its run
+)->dict: # {} if pretraining did not write it
+    "Read the settings of a student that pretraining wrote"
+    # Raises ValueError for settings that cannot be meant, OSError for a file that is not what was written
+    ours = path.is_dir() or path.is_file() and re.search(r"\.safetensors$|^checkpoint-\d+\.pt$", path.name)
+    file = (path if path.is_dir() else path.parent)/"config.json"
+    if not ours or not file.is_file(): return {}
+    config = read_object(file)
+    if config.get("format") != "usjepa": return {}
+    if config.keys() & {"files", "sha256"}: config = read_json(file)
+    architecture = read_fields(config.get("architecture"), ARCHITECTURE, f"{file}: architecture")
+    read_fields(config.get("files", {}), {}, f"{file}: files")
+    if architecture["image_size"] % architecture["patch_size"]:
+        side, patch = architecture["image_size"], architecture["patch_size"]
+        raise ValueError(f"{file}: image_size is {side}: expected a multiple of patch_size, {patch}")
+    return config | read_fields(config, STUDENT, file) | dict(architecture=architecture)
+
+def pending(
+    weights:Path, # E.g. model.safetensors
+)->Path: # Where they are written first, and lie until config.json names them
+    "Name the file of weights that are about to take their place"
+    return weights.with_suffix(".next.safetensors")
+
+def student_file(
+    path:Path, # Folder or file
+    config:dict, # From `read_config`
+)->Path: # The file whose SHA-256 stands in config.json
+    "Find the weights of a student; raises ValueError for damaged ones, FileNotFoundError where there are none"
+    weights = path/"model.safetensors" if path.is_dir() else path
+    digest = config.get("files", {}).get(weights.name)
+    there = [file for file in (weights, pending(weights)) if file.is_file()]
+    if not there: raise FileNotFoundError(f"{weights}: no such file")
+    for file in there:
+        if digest in (None, file_sha256(file)): return file
+    raise ValueError(f"{weights} is damaged: its SHA-256 is not the one in config.json; copy or save it again")
+
+def shipped()->dict: # Name → folder
+    "Find the students that come with the package"
+    return {file.parent.name: file.parent for file in sorted(shipped_data("weights").glob("*/config.json"))}
+
+def list_encoders()->list: # Names; any timm name, random-<timm name> and hf:<repository> are valid too
+    "List our own students and the registry"
+    return [*shipped(), *ENCODERS]
