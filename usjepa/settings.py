@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['READERS', 'SETTINGS', 'PRESETS', 'PROTOCOLS', 'COMMON', 'check_name', 'Rule', 'read_value', 'from_table',
-           'resolve_preset', 'Settings', 'PretrainConfig', 'ProbeConfig', 'injected_names', 'check_parameters',
-           'CommandLine']
+           'resolve_preset', 'read_changes', 'Settings', 'PretrainConfig', 'ProbeConfig', 'injected_names',
+           'check_parameters', 'CommandLine']
 
 # %% ../nbs/02_settings.ipynb #imports
 import argparse
@@ -110,7 +110,7 @@ def read_value(
     return found
 
 # %% ../nbs/02_settings.ipynb #setting
-SETTINGS = tomllib.loads(shipped_data("settings.toml").read_text(encoding="utf-8"))
+SETTINGS = tomllib.loads(shipped_data("catalogue/settings.toml").read_text(encoding="utf-8"))
 
 def from_table(
     cls:type, # A class of settings; `job` names its table
@@ -137,6 +137,16 @@ def resolve_preset(
     "Turn `auto` into smoke under `nbdev_test`, else into `$USJEPA_PRESET`, else into `default`"
     if name == "auto": name = "smoke" if os.environ.get("IN_TEST") else os.environ.get("USJEPA_PRESET", default)
     return check_name("preset", name, PRESETS)
+
+def read_changes(
+    text:str, # E.g. "lr=1e-4 crop_scale=0.5,1"
+)->dict: # Name of a setting → its value, as text; raises ValueError for a word that is no name=value
+    "Read settings that differ from a preset"
+    changes = {}
+    for word in text.split():
+        name, sign, changes[name] = word.partition("=")
+        if not sign: raise ValueError(f"changes has {word!r}: expected name=value, and spaces between")
+    return changes
 
 # %% ../nbs/02_settings.ipynb #settings
 class Settings:
