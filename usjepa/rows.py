@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .scores import class_f1, confusion_counts, macro_f1
+from .scores import macro_f1, mean_scores
 from .settings import PROTOCOLS, Rule, check_name
 from .store import code_version, fingerprint, lock, repo_root, shipped_data, work_root, write_atomically
 
@@ -117,18 +117,10 @@ def _check_test_set(row):
 # %% ../nbs/03_rows.ipynb #check-scores
 def scores_of_predictions(
     row, # A result row of a probe
-)->dict: # macro_f1, sd, balanced_accuracy, class_f1, and fold_f1 where there are folds: percent
-    "Compute the scores that follow from the predictions of a row; a class that no test frame shows is in no mean"
+)->dict: # As `mean_scores`, and fold_f1 where there are folds: percent
+    "Compute the scores that follow from the predictions of a row"
     test = read_test_set(row)
-    counts = confusion_counts(test.labels, test.predictions, test.classes)
-    macro = macro_f1(test.labels, test.predictions, test.classes)
-    there = np.unique(test.labels)
-    recall = 100*np.diagonal(counts, axis1=1, axis2=2)[:, there]/counts.sum(2)[:, there]
-    scores = dict(
-        macro_f1=macro.mean(),
-        sd=macro.std(ddof=1) if len(macro) > 1 else 0.,
-        balanced_accuracy=recall.mean(),
-        class_f1=class_f1(counts).mean(0).tolist())
+    scores = mean_scores(test.labels, test.predictions, test.classes)
     if "fold_sizes" in row:
         ends = np.cumsum(row["fold_sizes"])[:-1]
         folds = zip(np.split(test.labels, ends), np.split(test.predictions, ends, axis=1))

@@ -171,7 +171,7 @@ def _answer(prepared, predicted, view):
     counts = dict(train=round(sizes.train.mean()), val=round(sizes.val.mean()), test=len(predicted.frames))
     answer = dict(n=counts, patients=len(set(test.patients)), probes=len(probabilities), classes=classes, **write_test_set(test))
     if len(sizes) > 1: answer["fold_sizes"] = sizes.test.tolist()
-    return answer | scores_of_predictions(answer) | summarize(test, probabilities)
+    return answer | summarize(test.labels, probabilities, test.patients) | scores_of_predictions(answer)
 
 # What a reader sees of a question, and the argument of `evaluate` that asks for it
 ARGUMENTS = dict(encoder="encoders", dataset="tasks", protocol="protocols", split="splits", fraction="fractions",
