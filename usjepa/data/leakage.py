@@ -16,13 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from ..settings import check_name
-from ..store import build_once, cache_root, code_of, fingerprint, shipped_data, short_hash
-from .build import Recipe, shrink
-from .corpus import write_table
+from ..store import build_once, cache_root, code_of, fingerprint, read_json, shipped_data, short_hash, write_json
+from .corpus import Recipe, shrink
 from .duplicates import Signatures, make_signatures, match, thumbnail
 from .frames import clip_of, prepare_clip, read_numbered
 
@@ -113,7 +111,7 @@ def sign_task(
         return make_signatures(rows, thumbs, pixels)
     content = {path: fingerprint(Path(path)) for path in set(frames.path)}
     names = [[content[path], int(n), str(clip)] for path, n, clip in zip(frames.path, frames.number, frames["clip"])]
-    code = code_of("image.readers", "image.region", "image.preprocess", "data.frames", "data.build")
+    code = code_of("image.readers", "image.region", "image.preprocess", "data.frames", "data.corpus")
     return _cached_signatures([names, frames.index.tolist(), code], make)
 
 # %% ../../nbs/data/08_leakage.ipynb #vote
@@ -162,26 +160,18 @@ def find_overlap(
 
 FOUND = "also in " # How a reason of this room begins
 
-def _without_found(table):
-    "A table of excluded clips without those that this room wrote"
-    if "reason" not in table.column_names: return table
-    return table.filter([not (reason or "").startswith(FOUND) for reason in table["reason"].to_pylist()])
-
 def exclude_overlap(
     corpus, # From `open_corpus`
     overlap:pd.DataFrame, # From `find_overlap`
     which:str="near", # exact: clips of equal pixels only; near: all; none: forget what was found before
-)->Path: # exclude.parquet of the corpus: the next `build_corpus` leaves these clips out
+)->Path: # exclude.json of the corpus: the next `build_corpus` leaves these clips out
     "Write down which clips of a corpus must not be learned from, beside those that are written there already"
     check_name("exclude_overlap", which, ["none", "exact", "near"])
     rows = dict(exact=overlap[overlap.exact > 0], near=overlap, none=overlap[:0])[which]
-    reasons = pa.array([FOUND + task for task in rows.task], pa.string())
-    table = pa.table(dict(clip=pa.array(rows["clip"].astype(np.uint64)), reason=reasons))
-    file = corpus.folder/"exclude.parquet"
-    if file.exists():
-        before = pq.read_table(file)
-        if which == "none": before = _without_found(before)
-        table = pa.concat_tables([before, table], promote_options="default")
-    if "patient" not in table.column_names: table = table.group_by(["clip", "reason"]).aggregate([]) # Once each
-    write_table(table, file)
+    file = corpus.folder/"exclude.json"
+    excluded = read_json(file) if file.exists() else {}
+    clips = excluded.get("clip", {}) # Id → reason
+    if which == "none": clips = {clip: reason for clip, reason in clips.items() if not reason.startswith(FOUND)}
+    found = {str(clip): FOUND + task for clip, task in zip(rows["clip"], rows.task)}
+    write_json(file, dict(excluded, clip=clips | found))
     return file
