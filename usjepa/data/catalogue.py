@@ -28,8 +28,8 @@ READERS = dict( # Which options each reader takes
     image=(), # A file is a frame
     frames=(), # A file is a frame of the clip that `pattern` names; else its folder is the clip
     video=("stride",), # A file is a clip; every `stride`-th frame
-    volume=("axis", "flip"), # A file is a volume; slices along `axis` of SimpleITK's array (z, y, x), turned upside down by `flip`
-    dicom=("modality", "stride"), # A file is a clip or an image; other modalities are skipped, ids come from its header
+    volume=("axis", "flip"), # Slices along `axis` of SimpleITK's array (z, y, x), turned upside down by `flip`
+    dicom=("modality", "stride"), # A clip or an image; other modalities are skipped, ids come from its header
     hdf5=("images", "clip", "frame")) # Names of arrays in the file: frames, clip id and number of each frame
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Source:
     pattern:str = "" # Regular expression over the relative path, groups patient, clip, frame
     reader:str = "auto" # A key of `READERS`
     options:dict = field(default_factory=dict) # Of the reader
-    lookup:dict = None # Relative path → dict(patient, clip, frame), where a table beside the files says it; others are skipped
+    lookup:dict = None # Relative path → its ids, where a table beside the files has them; others are skipped
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root)) # The way to set a field of a frozen dataclass
@@ -77,7 +77,7 @@ def _ids(pattern, path):
     return found.groupdict() if found else {}
 
 # %% ../../nbs/data/04_catalogue.ipynb #catalogue
-def catalogue()->pd.DataFrame: # 83 lines: row, dataset, organ, frame_type, frames (the paper's count), sequences (videos or volumes as published, where known), host, licence, terms, layout, certainty, overlap, note
+def catalogue()->pd.DataFrame: # A line each: `frames` is the paper's count, `sequences` videos or volumes as published
     "Read Table 3 of the paper, with what is known about each dataset"
     table = pd.read_csv(shipped_data("catalogue/table3.csv"), keep_default_na=False)
     return table.assign(sequences=pd.to_numeric(table.sequences).astype("Int64"))
@@ -98,11 +98,11 @@ def _source(record, root):
 
 # %% ../../nbs/data/04_catalogue.ipynb #ultrasoundcases
 def _lookup(root, organ):
-    "Images of one organ after the table of ultrasoundcases.info beside them (columns group, subgroup, case description, img name)"
+    "Images of one organ of ultrasoundcases.info, after the table beside them"
     file = next(iter(sorted(root.glob("*.csv"))), None)
     if file is None:
         columns = "group, subgroup, case description, img name"
-        log.warning("ultrasoundcases.info has no CSV file that says which organ an image shows (%s): none is read", columns)
+        log.warning("ultrasoundcases.info has no CSV file that tells its organs (%s): none is read", columns)
         return {}
     cases = pd.read_csv(file, dtype=str, keep_default_na=False)
     mine = cases[cases.group.str.lower().str.startswith(organ.lower())]
@@ -129,7 +129,7 @@ def find_sources(
     for folder, folders, _ in os.walk(root):
         folders.sort()
         dataset = names.get(_plain(Path(folder).name))
-        if dataset in found: log.warning("%s is here twice: the folder that comes first is read, the other is not", dataset)
+        if dataset in found: log.warning("%s is here twice: the first folder has its frames", dataset)
         elif dataset: found[dataset] = Path(folder)
         if dataset or len(Path(folder).relative_to(root).parts) == DEPTH: folders.clear()
     return [_source(record, found[record.dataset]) for record in table.itertuples() if record.dataset in found]
