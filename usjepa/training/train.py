@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READ', 'Training', 'end_with_parent', 'start_engine', 'set_up', 'save', 'begin', 'check_finite', 'backward',
            'read_back', 'train_step', 'save_student', 'log_entry', 'Run', 'outcome', 'Interrupt', 'trim_memory',
-           'pretrain', 'main']
+           'pretrain', 'read_command', 'main']
 
 # %% ../../nbs/training/06_train.ipynb #imports
 import ctypes
@@ -251,15 +251,16 @@ def train_step(
 # %% ../../nbs/training/06_train.ipynb #log-entry
 def save_student(
     training:Training, # At a log entry
-)->None: # Writes model.safetensors, config.json and README.md; raises OSError if it cannot
+    name:str, # Of the file: model.safetensors, last.safetensors
+)->None: # Writes weights, config.json and README.md; raises OSError if it cannot
     "Write the student for `load_encoder`"
     config = training.config
     corpus = training.corpus
-    last = training.state.history[-1]
-    measured = dict(step=last["step"], val_loss=last["val_loss"])
+    best = min(training.state.history, key=lambda entry: entry["val_loss"])
+    measured = dict(step=best["step"], val_loss=best["val_loss"])
     data = dict(frames=len(corpus), data=corpus.key, simulated=corpus.simulated)
     about = dict(student_config(config), training={**dataclasses.asdict(config), **measured, **data})
-    with writing(training.folder): save_pretrained(training.jepa.student, training.folder, about)
+    with writing(training.folder): save_pretrained(training.jepa.student, training.folder, about, name=name)
 
 def _shares(training, first):
     "Share of each data set in the frames since a step"
@@ -286,7 +287,8 @@ def log_entry(
     if training.engine.is_main_process:
         with writing(training.folder), write_atomically(training.folder/"log.csv") as file:
             pd.DataFrame(state.history).to_csv(file, index=False)
-        if entry["val_loss"] < state.best: save_student(training)
+        save_student(training, "last.safetensors")
+        if entry["val_loss"] < state.best: save_student(training, "model.safetensors")
     state.best = min(state.best, entry["val_loss"])
     return entry
 
@@ -399,25 +401,29 @@ def pretrain(
     return Run(folder, pd.DataFrame(training.state.history), config)
 
 # %% ../../nbs/training/06_train.ipynb #main
-def main(
+def read_command(
     arguments=None, # List of strings; None: those of the command line
-)->Run: # The finished run; a setting that cannot be meant raises SystemExit with a sentence
-    "Pretrain with settings from the command line"
+)->dict: # For `pretrain`: config, out, weights; raises ValueError for what cannot be meant
+    "Read the settings of a command line"
     command = CommandLine("usjepa.training.train", pretrain.__doc__)
     command.add_argument("--preset", default="tiny", help="smoke, tiny or paper")
     command.add_argument("--out", help="Folder of the run")
     command.add_argument("--weights", help="File of the teacher's weights")
     command.add_settings(PretrainConfig)
     options = command.read(arguments)
-    preset = options.pop("preset")
-    out = options.pop("out", None)
-    weights = options.pop("weights", None)
-    try: config = PretrainConfig.preset(preset, **options)
-    except ValueError as error: command.error(str(error))
-    return pretrain(config, out, weights=weights)
+    places = {name: options.pop(name, None) for name in ("out", "weights")}
+    return dict(places, config=PretrainConfig.preset(options.pop("preset"), **options))
+
+def main(
+    arguments=None, # List of strings; None: those of the command line
+)->Run: # The finished run; raises what `read_command` and `pretrain` raise
+    "Pretrain with settings from the command line"
+    return pretrain(**read_command(arguments))
 
 # %% ../../nbs/training/06_train.ipynb #run-main
 #| eval: false
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    main()
+    try: asked = read_command()
+    except ValueError as error: raise SystemExit(f"python -m usjepa.training.train: {error}")
+    pretrain(**asked)
