@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Kill pretraining at random instants, from the start of its process on, until it has been killed often enough.
+
+    python .ci/harness/kill_pretraining.py --kills 100 --workers 0
+    python .ci/harness/kill_pretraining.py --kills 100 --workers 1
+
+A run is started in a process of its own and gets SIGKILL, again and again, until it ends by itself; then another run
+begins in an empty folder. Every end must agree, bit by bit, with that of an undisturbed run in weights, optimizer and
+log (measured seconds excepted), and no unfinished file may be left. Then a bit of each file is flipped, `--flips` times,
+and the damage must be found. It ends with one line of counts, and with exit code 1 if anything differs."""
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from usjepa.core.model import SIZES
+from usjepa.encoders.encoder import load_encoder
+from usjepa.settings import PretrainConfig
+from usjepa.training.checkpoint import load_checkpoint
+from usjepa.training.train import pretrain
+
+FORK = multiprocessing.get_context("fork")  # Packages are imported once
+
+
+def start(config, folder):
+    "Begin or continue a run in a process of its own"
+    def run():
+        os.setsid()
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+            os.dup2(nothing.fileno(), 2)
+            pretrain(config, folder)
+    process = FORK.Process(target=run)
+    process.start()
+    return process
+
+
+def kill(process):
+    "Kill a run; its workers end by themselves when their parent is gone"
+    try: os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError: pass
+    process.join()
+
+
+def same(a, b):
+    "Two checkpoints agree in every tensor and number, but for measured seconds"
+    if isinstance(a, dict): return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a if k != "images_per_s")
+    if isinstance(a, (list, tuple)): return len(a) == len(b) and all(map(same, a, b))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+def check_end(quiet, folder):
+    "Sentences about what differs from the undisturbed run"
+    found = []
+    if not same(load_checkpoint(quiet), load_checkpoint(folder)): found.append("the last checkpoint differs")
+    for name in ("model.safetensors", "last.safetensors"):
+        a, b = (load_encoder(run/name).model.state_dict() for run in (quiet, folder))
+        if not same(dict(a), dict(b)): found.append(f"{name} differs")
+    names = [sorted(f.name for f in run.iterdir() if f.is_file()) for run in (quiet, folder)]
+    if names[0] != names[1]: found.append(f"files {names[1]}, expected {names[0]}")
+    return found
+
+
+def flip_bits(folder, flips, draw):
+    "How many of `flips` single flipped bits are found, for each kind of file"
+    counts = {}
+    newest = max(folder.glob("checkpoint-*.pt"))
+    step = load_checkpoint(folder)["step"]
+    kinds = {"checkpoint": newest, "model.safetensors": folder/"model.safetensors", "last.safetensors": folder/"last.safetensors"}
+    for kind, file in kinds.items():
+        whole = file.read_bytes()
+        counts[kind] = 0
+        for _ in range(flips):
+            data = bytearray(whole)
+            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+            file.write_bytes(data)
+            try:
+                if kind == "checkpoint": counts[kind] += load_checkpoint(folder)["step"] != step
+                else: load_encoder(file)
+            except (OSError, ValueError):
+                counts[kind] += 1
+        file.write_bytes(whole)
+    return counts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--flips", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    draw = random.Random(options.seed)
+    SIZES["tiny"] = (48, 2, 4)
+    config = PretrainConfig.preset(
+        "smoke", teacher="pixels", image_size=64, target_blocks=2, min_patches=2, steps=12, log_every=4, save_every=0,
+        log_with="", workers=options.workers)
+    wrong = []
+    kills = runs = while_writing = 0
+    with tempfile.TemporaryDirectory() as root:
+        quiet = Path(root)/"quiet"
+        start(config, quiet).join()  # Prepares the frames as well
+        shutil.rmtree(quiet)
+        began = time.monotonic()
+        start(config, quiet).join()
+        length = time.monotonic() - began
+        while kills < options.kills:
+            folder = Path(root)/f"run{runs}"
+            runs += 1
+            ended = False
+            while not ended:
+                process = start(config, folder)
+                process.join(draw.random()*length)
+                ended = process.exitcode is not None
+                if not ended and kills == options.kills:
+                    process.join()
+                    ended = True
+                if ended: break
+                kill(process)
+                kills += 1
+                while_writing += any(folder.glob("*.part"))
+            if process.exitcode: wrong.append(f"run {runs} ended with exit code {process.exitcode}")
+            wrong += [f"run {runs}: {sentence}" for sentence in check_end(quiet, folder)]
+            shutil.rmtree(folder)
+            print(json.dumps(dict(kills=kills, runs=runs, wrong=len(wrong))), flush=True)
+        found = flip_bits(quiet, options.flips, draw)
+    for sentence in wrong: print(sentence)
+    flips = ", ".join(f"{found[kind]} of {options.flips} in {kind}" for kind in found)
+    print(f"{kills} kills of {runs} runs with {options.workers} workers, {while_writing} of them with an unfinished file; "
+          f"{len(wrong)} differences; flipped bits found: {flips}")
+    if wrong or any(count != options.flips for count in found.values()): sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
