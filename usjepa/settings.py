@@ -263,14 +263,16 @@ class CommandLine(argparse.ArgumentParser):
 
     def error(self,
         message:str, # One sentence
-    )->None: # Raises ValueError
-        "Refuse a command line"
-        raise ValueError(message)
+    )->None: # Raises SystemExit, code 2
+        "Leave with a sentence"
+        self.exit(2, f"{self.prog}: {message}\n")
 
     def read(self,
         arguments=None, # List of strings; None: those of the command line
-    )->dict: # The options that were given; raises ValueError for an unknown one
+    )->dict: # The options that were given; raises SystemExit for an unknown one
         "Read a command line"
         options, unknown = self.parse_known_args(arguments)
-        for word in unknown: check_name("option", word.split("=")[0], self._option_string_actions)
+        try:
+            for word in unknown: check_name("option", word.split("=")[0], self._option_string_actions)
+        except ValueError as error: self.error(str(error))
         return {name: value for name, value in vars(options).items() if value is not None}

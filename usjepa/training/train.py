@@ -403,7 +403,7 @@ def pretrain(
 # %% ../../nbs/training/06_train.ipynb #main
 def read_command(
     arguments=None, # List of strings; None: those of the command line
-)->dict: # For `pretrain`: config, out, weights; raises ValueError for what cannot be meant
+)->dict: # For `pretrain`: config, out, weights; raises ValueError for a setting that cannot be meant
     "Read the settings of a command line"
     command = CommandLine("usjepa.training.train", pretrain.__doc__)
     command.add_argument("--preset", default="tiny", help="smoke, tiny or paper")
