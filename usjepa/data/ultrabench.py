@@ -7,7 +7,6 @@ __all__ = ['log', 'TASKS', 'ADAPTERS', 'RULES', 'task_table', 'visible_files', '
            'split_by_rule', 'find_task', 'read_download']
 
 # %% ../../nbs/data/02_ultrabench.ipynb #imports
-import json
 import logging
 import os
 import tomllib
