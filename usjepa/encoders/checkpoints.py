@@ -13,7 +13,8 @@ import argparse
 import json
 import os
 import re
-from collections import defaultdict
+import zipfile
+
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +69,7 @@ def join_attention(
             if all(part in state for part in parts):
                 state[joined] = torch.cat([state.pop(part) for part in parts])
         if bias in state and bias not in wanted: # softmax never sees a bias of the key: all logits of a query have it
-            query, _, state[f"{attention}v_bias"] = state.pop(bias).chunk(3)
+            query, _, state[f"{attention}v_bias"] = state.pop(bias).view(3, -1)
             state[f"{attention}q_bias"] = query
 
 # %% ../../nbs/encoders/03_checkpoints.ipynb #translate
@@ -116,7 +117,8 @@ def translate(
 PATHS = "pathlib.PosixPath", "pathlib._local.PosixPath", "pathlib.WindowsPath", "pathlib._local.WindowsPath"
 ARRAYS = np._core.multiarray
 HARMLESS = [ # Types that training checkpoints hold beside tensors: settings, paths and numbers; none of them runs code
-    argparse.Namespace, defaultdict, dict, list, set, np.dtype, np.ndarray,
+    argparse.Namespace, dict, list, set, np.dtype, np.ndarray,
+    (lambda kind=None: {}, "collections.defaultdict"), # Its items follow; torch fills plain dicts only
     *[type(np.dtype(code)) for code in np.typecodes["All"]],
     *[(PurePath, name) for name in PATHS],
     *[(ARRAYS.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")],
@@ -126,7 +128,7 @@ BEGINNINGS = { # What else lies in the place of weights, and how it begins
     b"version https://git-lfs": "a Git LFS pointer, expected the file it stands for: `git lfs pull` gets it",
     b"<": "a web page, expected the file that one downloads from it",
 }
-CUT = "central directory|not fully covered|InvalidHeaderLength|HeaderTooSmall|truncated|unexpected EOF|Ran out of input"
+CUT = "not fully covered|InvalidHeaderLength|HeaderTooSmall|truncated|unexpected EOF|Ran out of input"
 
 def read_tensors(
     path:Path, # .onnx (DINOv2 only), safetensors, or whatever torch.save wrote
@@ -135,8 +137,9 @@ def read_tensors(
     with open(path, "rb") as file: head = file.read(64)
     if path.suffix == ".onnx": return load_file(converted(path))
     if head[8:9] == b"{": return load_file(path)
-    with torch.serialization.safe_globals(HARMLESS): # before 2020, torch.save did not zip: such a file cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=head[:2] == b"PK")
+    mapped = head[:2] == b"PK" and path.suffix != ".safetensors" # before 2020, torch.save did not zip
+    with open(path, "rb") as file, torch.serialization.safe_globals(HARMLESS):
+        return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
 
 def what_is_wrong(
     path:Path, # A file that cannot be read
@@ -147,7 +150,8 @@ def what_is_wrong(
     if not head: return "an empty file"
     for beginning, what in BEGINNINGS.items():
         if head.lstrip().startswith(beginning): return what
-    if re.search(CUT, str(error)): return "a part of a file, expected all of it: it was cut, download it again"
+    cut = head.startswith(b"PK") and not zipfile.is_zipfile(path) # whose list of contents comes last
+    if cut or re.search(CUT, str(error)): return "a part of a file, expected all of it: it was cut, download it again"
     code = re.search(r"GLOBAL ([\w.]+)", str(error))
     if code:
         return (f"a pickle that needs code ({code[1]}), expected tensors alone; if you trust it, load it elsewhere "
@@ -186,6 +190,12 @@ def tensors_in(
     if not isinstance(content, dict): return {}
     return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
 
+def is_packed(
+    tensor:torch.Tensor, # As it was in a file
+)->bool:
+    "Say whether a tensor is anything but a plain array of numbers"
+    return tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta
+
 def holds_tensors(
     content, # Anything that was in a file
 )->bool:
@@ -212,7 +222,11 @@ def unwrap(
         beside += [other for other in content if other != key and tensors_in(content[other])]
         taken.append(key)
         content = content[key]
-    if tensors_in(content): return Part(tensors_in(content), tuple(taken), beside)
+    tensors = tensors_in(content)
+    packed = [name for name, tensor in tensors.items() if is_packed(tensor)]
+    if packed: raise ValueError(f"found sparse, quantized, complex or empty tensors ({', '.join(packed[:3])}), "
+                                "expected plain weights")
+    if tensors: return Part(tensors, tuple(taken), beside)
     found = ", ".join(f"{key!r:.40}" for key in list(content)[:6]) or "nothing"
     raise ValueError(f"found {found}, expected tensors, or a dict of them under {' or '.join(containers[:4])}")
 
@@ -253,9 +267,7 @@ def few(
     more = ", …" if len(names) > 3 else ""
     return f"{len(names)} ({', '.join(names[:3])}{more})"
 
-def is_other_kind(name, tensor, own): # Whole numbers for weights, or weights packed in a way of their own
-    plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
-    return not plain or tensor.is_floating_point() != own.is_floating_point()
+def is_other_kind(name, tensor, own): return tensor.is_floating_point() != own.is_floating_point()
 
 def is_infinite(name, tensor, own):
     if not tensor.is_floating_point() or not tensor.numel(): return False
@@ -387,10 +399,12 @@ def load_model(
         raise ValueError(f"{spec.name}: {path.name}: found {len(part.tensors)} tensors named like "
                          f"{', '.join(list(part.tensors)[:3])}{hint}, expected the layout {' or '.join(spec.layouts)}")
     state = {key.removeprefix(prefix): tensor for key, tensor in part.tensors.items() if key.startswith(prefix)}
-    translated = translate(state, LAYOUTS[layout], wanted)
+    what = f"{spec.name}: {path.name} (layout {layout})"
+    try: translated = translate(state, LAYOUTS[layout], wanted)
+    except RuntimeError as error: raise ValueError(f"{what}: tensors cannot be joined ({error!s:.120})") from None
     indices = {name: own for name, own in model.named_buffers() if name.endswith("_index") and name in state}
     in_file = {name: state[name] for name in indices} # perhaps dropped, but they have to be the published ones
-    check_tensors(translated | in_file, wanted | indices, f"{spec.name}: {path.name} (layout {layout})")
+    check_tensors(translated | in_file, wanted | indices, what)
     fill_model(model, translated)
     used = sum(model_name(key, LAYOUTS[layout]) is not None for key in state)
     counts = f"layout {layout}, {used} tensors used, {len(part.tensors)-used} dropped"

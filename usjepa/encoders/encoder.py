@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['log', 'POOLINGS', 'LUMA', 'WITH_CLS', 'split_tokens', 'read_map', 'read_tokens', 'Pixels', 'pool_prenorm',
            'pad_images', 'resize_images', 'Encoder', 'learned_positions', 'timm_spec', 'untrained_spec',
-           'random_encoder', 'student_spec', 'student_encoder', 'named_spec', 'find_path', 'student_name',
-           'find_encoder', 'load_encoder', 'EncoderIdentity', 'identify', 'pca_tokens']
+           'random_encoder', 'student_spec', 'student_encoder', 'named_spec', 'find_repo', 'locate_weights',
+           'student_name', 'find_encoder', 'load_encoder', 'EncoderIdentity', 'identify', 'pca_tokens']
 
 # %% ../../nbs/encoders/04_encoder.ipynb #imports
 import logging
@@ -30,6 +30,7 @@ from torchvision.transforms.functional import normalize
 from ..core.model import SIZES
 from .architectures import map_tokens
 from .checkpoints import from_pretrained, load_model, resize_positions
+from .download import download
 from .registry import (ENCODERS, PIXELS_SHA256, EncoderSpec, cached_repo, file_sha256, find_weights,
                                       list_encoders, read_config, read_fields, read_object, shipped, student_file,
                                       untrained_name, untrained_sha256, weights_file)
@@ -383,18 +384,28 @@ def named_spec(
     if name not in ENCODERS and timm.is_model(name): return timm_spec(name, name)
     return ENCODERS[check_name("encoder", name, list_encoders())]
 
-def find_path(
-    name:str, # As in `load_encoder`
-)->Path: # None: the name is known, whatever lies in the working directory under it
-    "Find a student, a file or a repository; raises FileNotFoundError if it is not on this machine"
-    if name in shipped(): return shipped()[name]
-    if name in ENCODERS or timm.is_model(name): return None
-    if not name.startswith("hf:"): return Path(name)
-    repo = name.removeprefix("hf:")
+def find_repo(
+    repo:str, # Name of a Hugging Face repository
+    fetch:bool, # Download it if it is not on this machine
+)->Path: # Its folder
+    "Find a repository; raises FileNotFoundError with what to do if it cannot be had"
     path = cached_repo(repo)
     if path: return path
-    raise FileNotFoundError(f"{name}: not in the local Hugging Face cache; "
-                            f"run `hf download {repo}` where there is a network")
+    if fetch: return download(repo)
+    raise FileNotFoundError(f"hf:{repo}: not in the local Hugging Face cache; "
+                            f"`load_encoder` or `hf download {repo}` gets it where there is a network")
+
+def locate_weights(
+    spec:EncoderSpec, # Of a published encoder
+    fetch:bool, # Download it if it is not on this machine
+)->Path: # Its file
+    "Find the weights of a published encoder; raises FileNotFoundError with what to do if they cannot be had"
+    try: return find_weights(spec)
+    except FileNotFoundError as error:
+        if not (fetch and spec.hub): raise
+        instruction = error
+    try: return weights_file(download(spec.hub, spec), Path(spec.file).name)
+    except FileNotFoundError as error: raise FileNotFoundError(f"{instruction}. {error}") from None
 
 def student_name(
     path:Path, # Folder or file of a student
@@ -406,15 +417,18 @@ def student_name(
 def find_encoder(
     name:str, # As in `load_encoder`
     weights=None, # File or folder; None: where `find_weights` looks
+    fetch:bool=False, # Download what is not on this machine
 )->tuple: # EncoderSpec, and the file of its weights; None for a network that has none
     "Say what a name means without loading it; raises as `load_encoder` does"
     if name == "raw-pixels": return ENCODERS[name], None
     if name.startswith("random-"): return untrained_spec(name), None
-    path = Path(weights) if weights else find_path(name)
-    if path is None: return named_spec(name), find_weights(named_spec(name))
+    known = name in ENCODERS or timm.is_model(name) # whatever lies in the working directory under this name
+    if known and not weights: return named_spec(name), locate_weights(named_spec(name), fetch)
+    is_repo = name.startswith("hf:")
+    if is_repo and not weights: path = find_repo(name.removeprefix("hf:"), fetch)
+    else: path = Path(weights or shipped().get(name, name))
     if (weights or "/" in name) and not path.exists(): raise FileNotFoundError(f"{path}: no such file or folder")
     config = read_config(path)
-    is_repo = name.startswith("hf:")
     if config:
         own_name = name if weights or is_repo else student_name(path)
         return student_spec(config, own_name), student_file(path, config)
@@ -425,13 +439,13 @@ def find_encoder(
 # %% ../../nbs/encoders/04_encoder.ipynb #find-encoder
 def load_encoder(
     name, # As in `list_encoders`, a timm name, random-<timm name>, hf:<repository>, or the path of a folder
-    weights=None, # File or folder; None: where `find_weights` looks
+    weights=None, # File or folder; None: where `find_weights` looks; from the hub if they are not on this machine
     input_size=None, # Pixels, or (h, w); None: the encoder's own
     which:str=None, # Part of a file with several: target_encoder, state_dict_ema; None: as in `read_part`
 )->Encoder: # Frozen; its `report` says what was loaded
     "Load a frozen encoder by name"
     # Raises ValueError for a wrong name and a file that does not fit, FileNotFoundError for a missing one
-    spec, file = find_encoder(str(name), weights)
+    spec, file = find_encoder(str(name), weights, fetch=True)
     if spec.name == "raw-pixels":
         encoder = Encoder(Pixels(), spec, PIXELS_SHA256, "raw-pixels: 32×32 gray pixels, no weights")
     elif file is None: encoder = random_encoder(spec.name)

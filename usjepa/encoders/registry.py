@@ -13,6 +13,7 @@ import importlib.util
 import json
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -90,22 +91,25 @@ WEIGHT_FILES = "model.safetensors", "open_clip_model.safetensors", "pytorch_mode
 
 def cached_repo(
     repo:str, # Name of a Hugging Face repository, or ""
+    weights:str="", # Name of its weights, where it is known
 )->Path: # Its folder, or None
-    "Find a Hugging Face repository in the local cache"
+    "Find a Hugging Face repository with its weights in the local cache"
     if not repo: return None
-    import huggingface_hub # only here: most names never ask for it
-    try:
-        return Path(huggingface_hub.snapshot_download(repo, local_files_only=True))
-    except Exception: # whatever the hub's client says of a repository that is not there
-        return None
+    from huggingface_hub import errors, try_to_load_from_cache # only here: most names never ask for it
+    for name in (weights, *WEIGHT_FILES):
+        with suppress(errors.HFValidationError):
+            file = try_to_load_from_cache(repo, name) if name else None
+            if isinstance(file, str) and Path(file).is_file(): return Path(file).parent
+    return None
 
 def weights_file(
     path:Path, # A file, or a folder as Hugging Face has them
+    weights:str="", # Name of the weights, where it is known
 )->Path: # The file
     "Find the tensors in a folder; raises FileNotFoundError where there are none"
     if not path.is_dir(): return path
-    for name in WEIGHT_FILES:
-        if (path/name).exists(): return path/name
+    for name in (weights, *WEIGHT_FILES):
+        if (path/name).is_file(): return path/name
     raise FileNotFoundError(f"{path}: found a folder without weights, expected one of {', '.join(WEIGHT_FILES)}")
 
 def list_places(
@@ -124,8 +128,8 @@ def find_weights(
     places = list_places(spec)
     for place in places:
         if place.is_file(): return place
-    repo = cached_repo(spec.hub)
-    if repo: return weights_file(repo)
+    repo = cached_repo(spec.hub, places[0].name)
+    if repo: return weights_file(repo, places[0].name)
     raise FileNotFoundError(f"{spec.name}: {places[0].name} not found; get it from {spec.source} "
                             f"(license: {spec.license}) and put it at {places[0]}, or pass weights=PATH")
 
