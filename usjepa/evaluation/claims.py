@@ -83,8 +83,9 @@ def verdict(
     p:float, # Of the exchange test
 )->str: # more, less, or not told apart
     "Say whether a difference is told apart from 0"
-    if low <= 0 <= high or p >= .05: return "not told apart"
-    return "more" if low > 0 else "less"
+    if p < .05 and low > 0: return "more"
+    if p < .05 and high < 0: return "less"
+    return "not told apart" # Also where there is no interval
 
 def differences(
     rows:pd.DataFrame, # Result rows of a study, in order

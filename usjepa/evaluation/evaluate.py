@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['log', 'PARTS', 'SPLITS', 'QUESTION', 'ARGUMENTS', 'GROUPS', 'NotGrouped', 'PreparedTask', 'prepare_task', 'Predicted',
-           'predict', 'seen_in_pretraining', 'grouped_split', 'listed', 'read_corruptions', 'evaluate', 'compare',
-           'ranks']
+           'predict', 'seen_in_pretraining', 'grouped_split', 'listed', 'read_corruptions', 'find_task', 'evaluate',
+           'compare', 'ranks']
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #imports
 import json
@@ -90,25 +90,26 @@ class PreparedTask:
         return {name: np.flatnonzero(part == name) for name in PARTS}
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #prepare-task
-def _few_rows(labels):
-    "Twelve rows, spread evenly over the classes"
-    rows = np.argsort(labels, kind="stable")
-    return np.sort(rows[np.linspace(0, len(rows)-1, min(12, len(rows))).astype(int)])
+def _few_rows(table):
+    "Twelve first frames of patients, spread evenly over the classes"
+    first = table.groupby(["label", "patient"], sort=False).head(1).sort_values("label", kind="stable")
+    rows = np.linspace(0, len(first)-1, min(12, len(first))).astype(int)
+    return table.loc[sorted(first.index[rows], key=table.index.get_loc)]
 
 def prepare_task(
-    name:str, # As in `load_task`
+    name, # As in `load_task`, or a task that it gave
     size:int=224, # Pixels
     few:bool=False, # Twelve frames a part, for smoke runs
 )->PreparedTask: # Raises FileNotFoundError if the data are not there
     "Load and prepare a task"
-    task = load_task(name)
+    task = name if isinstance(name, Task) else load_task(name)
     task = replace(task, frames=task.frames.reset_index(drop=True))
     keys = task.frames.id.astype(str) + " " + task.frames.path.astype(str)
     ordered = task.frames.loc[keys.sort_values(kind="stable").index]
     frames, tables = {}, []
     for part in PARTS:
         table = ordered[ordered.split == part]
-        if few: table = table.iloc[_few_rows(table.label.to_numpy())]
+        if few: table = _few_rows(table)
         frames[part] = load_frames(table.path, size, list(table["clip"]), table.number)
         tables.append(table.iloc[frames[part].kept])
     return PreparedTask(task, frames, pd.concat(tables), few)
@@ -244,13 +245,19 @@ def read_corruptions(
     return list(dict.fromkeys(pairs))
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #find
-def _find_task(name, missing, size, few):
-    "A prepared task, or its simulated twin"
+def find_task(
+    name, # As in `load_task`, or what `prepare_task` gave
+    missing:str="error", # When the data are not there: simulate (the twin of the task), or anything else
+    size:int=224, # Pixels
+    few:bool=False, # As in `prepare_task`
+)->PreparedTask: # Raises ValueError for a wrong name, FileNotFoundError if the data are not there
+    "Prepare a task, or its simulated twin"
     if isinstance(name, PreparedTask): return name
     if not name.startswith("folder:"): check_name("dataset", name, [*TASKS, *GROUPS["task"]["sim"]])
     try: return prepare_task(name, size, few)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if missing != "simulate" or name not in TASKS: raise
+        log.warning("%s; its simulated twin is used", error)
         return prepare_task(f"{name}-sim", size, few)
 
 class _Candidate:
@@ -381,12 +388,14 @@ def evaluate(
     work = list(product(listed(tasks, "task"), listed(encoders, "encoder")))
     for name, encoder in tqdm(work, desc="evaluate", unit="encoder", leave=False, delay=2):
         if name not in loaded: # One task at a time in memory
-            loaded = {name: _try(_find_task, missing, name, missing, config.image_size, preset == "smoke")}
+            loaded = {name: _try(find_task, missing, name, missing, config.image_size, preset == "smoke")}
         prepared, no_data = loaded[name]
         candidate, no_weights = _try(_Candidate, missing, encoder)
         dataset = prepared.name if prepared else public_name(name)
         asked = candidate.name if candidate else public_name(str(encoder))
+        own = prepared and prepared.task.split == "grouped" # Own data without a split: folds by patient
         for pooling, protocol, split in product(listed(poolings), listed(protocols), listed(splits)):
+            if own and split == "published": split = "grouped"
             names = dict(dataset=dataset, encoder=asked, pooling=_pooling(pooling, candidate, encoder),
                          protocol=protocol, split=split, preset=preset)
             lines += _answers(run, names, prepared, candidate, no_data or no_weights)

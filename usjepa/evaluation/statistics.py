@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESAMPLES', 'calibration_error', 'mean_auroc', 'Clusters', 'find_clusters', 'draw_groups', 'cluster_bootstrap',
-           'interval', 'paired_test', 'rank_frames', 'auroc_bootstrap', 'paired_auroc', 'holm', 'average_ranks',
-           'critical_difference', 'summarize']
+           'interval', 'paired_test', 'rank_frames', 'auroc_bootstrap', 'paired_auroc', 'holm', 'chance_test',
+           'average_ranks', 'critical_difference', 'summarize']
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #imports
 from dataclasses import dataclass, replace
@@ -208,6 +208,26 @@ def holm(
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(steps).clip(max=1)
     return adjusted
+
+# %% ../../nbs/evaluation/03_statistics.ipynb #chance-test
+def chance_test(
+    test:TestSet, # With predictions
+    exchanges:int=2000, # Of classes between patients; p is at least 1/(exchanges + 1)
+)->dict: # chance (macro-F1 of the exchanges, percent), p (one-sided)
+    "Compare macro-F1 with that of patients whose classes are exchanged; patients of several classes keep theirs"
+    clusters = find_clusters(test)
+    counts = _group_counts(test, clusters)
+    pure = np.flatnonzero(clusters.stratum < test.classes)
+    fixed = np.delete(counts, pure, axis=0).sum(0)                                       # (S, K, K)
+    predicted = counts[pure].sum(2)                                                      # (G, S, K)
+    random = rng(0, "chance")
+    scores = []
+    for draw in range(exchanges + 1):
+        stratum = clusters.stratum[pure] if draw == 0 else random.permutation(clusters.stratum[pure])
+        moved = np.einsum("gk,gsp->skp", np.eye(test.classes)[stratum], predicted)
+        scores.append(_mean_f1(fixed + moved, test))
+    as_good = np.array(scores) >= scores[0] - 1e-9
+    return dict(chance=float(np.mean(scores[1:])), p=float(as_good.mean()))
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #average-ranks
 def average_ranks(
