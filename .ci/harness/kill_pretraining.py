@@ -6,8 +6,8 @@
 
 A run is started in a process of its own and gets SIGKILL, again and again, until it ends by itself; then another run
 begins in an empty folder. Every end must agree, bit by bit, with that of an undisturbed run in weights, optimizer and
-log (measured seconds excepted), and no unfinished file may be left. Then a bit of each file is flipped, `--flips` times,
-and the damage must be found. It ends with one line of counts, and with exit code 1 if anything differs."""
+log (measured seconds excepted), and no unfinished file may be left. Then single bits of each kind of file are flipped,
+`--flips` times, and each must be found. It ends with a line of counts, and with exit code 1 if anything differs."""
 import argparse
 import json
 import logging
@@ -76,8 +76,8 @@ def flip_bits(folder, flips, draw):
     counts = {}
     newest = max(folder.glob("checkpoint-*.pt"))
     step = load_checkpoint(folder)["step"]
-    kinds = {"checkpoint": newest, "model.safetensors": folder/"model.safetensors", "last.safetensors": folder/"last.safetensors"}
-    for kind, file in kinds.items():
+    for file in (newest, folder/"model.safetensors", folder/"last.safetensors"):
+        kind = "checkpoint" if file == newest else file.name
         whole = file.read_bytes()
         counts[kind] = 0
         for _ in range(flips):
@@ -137,8 +137,8 @@ def main():
         found = flip_bits(quiet, options.flips, draw)
     for sentence in wrong: print(sentence)
     flips = ", ".join(f"{found[kind]} of {options.flips} in {kind}" for kind in found)
-    print(f"{kills} kills of {runs} runs with {options.workers} workers, {while_writing} of them with an unfinished file; "
-          f"{len(wrong)} differences; flipped bits found: {flips}")
+    print(f"{kills} kills of {runs} runs with {options.workers} workers, {while_writing} of them with an unfinished "
+          f"file; {len(wrong)} differences; flipped bits found: {flips}")
     if wrong or any(count != options.flips for count in found.values()): sys.exit(1)
 
 
