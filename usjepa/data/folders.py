@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -152,16 +153,17 @@ def _pictured(stem):
     if after: return after[1]
     return before[2] if before else stem
 
-def _mask_folder(file):
-    "The folder of masks that a file lies in; None if there is none"
-    return next((folder for folder in file.parents if _MASK_FOLDER.fullmatch(folder.name)), None)
+@cache
+def _mask_folder(place):
+    "The folder of masks that a folder is or lies in; None if there is none"
+    return next((folder for folder in (place, *place.parents) if _MASK_FOLDER.fullmatch(folder.name)), None)
 
 def find_masks(
     files:list, # PurePosixPath, relative to one folder
 )->set: # Those that outline what another one shows
     "Find masks by their names and folders"
     here = {(file.parent, file.stem) for file in files}
-    folder_of = {file: _mask_folder(file) for file in files}
+    folder_of = {file: _mask_folder(file.parent) for file in files}
     outside = {file.stem for file in files if folder_of[file] is None}
     masks = set()
     twins = Counter()

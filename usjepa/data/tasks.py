@@ -217,13 +217,15 @@ def group_folds(
     "Place whole groups in folds so that each class is spread evenly"
     frames = pd.crosstab(pd.Series(groups, name="group"), pd.Series(labels, name="label")) # Of each group and class
     commonest = frames.idxmax(axis=1)
-    placed = pd.DataFrame(0, index=range(folds), columns=frames.columns) # Frames of each fold and class
+    placed = np.zeros((folds, frames.shape[1]), int) # Frames of each fold and class
+    count = dict(zip(frames.index, frames.to_numpy()))
     fold_of = {}
     for label in frames.sum().sort_values(kind="stable").index: # The rarest class first
         members = frames.index[commonest == label].to_numpy(str)
+        mine = frames.columns.get_loc(label)
         for group in rng(seed, "folds", label, *keys).permutation(members):
-            fold = np.lexsort([placed.sum(axis=1), placed[label]])[0]
-            placed.loc[fold] += frames.loc[group]
+            fold = np.lexsort([placed.sum(axis=1), placed[:, mine]])[0]
+            placed[fold] += count[group]
             fold_of[group] = fold
     return np.array([fold_of[group] for group in groups])
 
