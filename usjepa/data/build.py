@@ -39,6 +39,7 @@ from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk
 from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
 from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
+from .folders import is_simulated
 from .frames import PreparedFrame, prepare_clip
 from .leakage import deny_list, exclude_overlap, find_overlap
 from .tasks import load_task
@@ -437,6 +438,10 @@ def _write_rejected(file, found, parts, key):
     for unit, part in parts: lines += [(_cell(unit.source.name), *line) for line in _about(part)["dropped"]]
     with write_atomically(file) as f: csv.writer(f).writerows(lines)
 
+def _all_simulated(found):
+    "Whether the first file of each source has the simulator's mark"
+    return all(is_simulated(one.source.root/one.works[0].paths[0]) for one in found if one.works)
+
 def _finish(out, found, units, done, recipe, key):
     "Join the parts; returns the number of frames"
     before = _read_info(out)
@@ -447,7 +452,7 @@ def _finish(out, found, units, done, recipe, key):
     _write_rejected(out/"rejected.csv", found, parts, key)
     save_index(
         out, index, recipe=asdict(recipe), counts=_counts(parts, kept), key=fingerprint(key),
-        version=code_version(), rejected=file_digest(out/"rejected.csv"))
+        simulated=_all_simulated(found), version=code_version(), rejected=file_digest(out/"rejected.csv"))
     shards = [_about(part)["shard"] for _, part in parts]
     named = {*done.values(), *shards, before.get("index"), _read_info(out)["index"]}
     for old in [*out.glob("parts/*"), *out.glob("shards/*"), *out.glob("index-*.arrow")]:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .catalogue import Source
+from .folders import save_simulated
 from ..image.simulate import simulate
 from ..store import build_once
 
@@ -31,7 +32,7 @@ def draw_folders(
             patient = i//2
             probe = ("convex", "linear")[patient % 2]
             frame = simulate(organ, probe, 256, seed=seed + i)
-            Image.fromarray(frame.image).save(folder/organ/f"patient{patient}_{i}.png")
+            save_simulated(frame.image, folder/organ/f"patient{patient}_{i}.png")
     rows, columns = np.mgrid[-128:128, -128:128]
     disc = np.hypot(rows, columns) < 60
     Image.fromarray(np.uint8(255*disc)).save(folder/"liver/patient0_0_mask.png")
