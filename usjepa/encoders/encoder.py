@@ -319,6 +319,47 @@ COUNT = (int, Rule(least=1, most=65536))
 NUMBERS = "hidden_size", "image_size", "patch_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"
 KINDS = "ijepa", "dinov2", "vit", "vit_mae" # Those of transformers that timm builds
 
+def read_numbers(
+    content:dict, # Of a JSON file
+    names:tuple, # Of values in it: three numbers each, for red, green and blue
+    kind:type, # float or int
+    what:str, # Begins the sentence
+    **bounds, # Of `Rule`
+)->dict: # Name → tuple, for those that are there
+    "Read colors and sizes; raises ValueError, in one sentence, for what cannot be meant"
+    found = {name: content[name] for name in names if content.get(name) is not None}
+    for name, values in found.items():
+        if not isinstance(values, (list, tuple)) or len(values) not in (1, 3):
+            raise ValueError(f"{what}: {name} is {values!r:.60}: expected three numbers")
+        schema = {f"{name}[{i}]": (kind, Rule(**bounds)) for i in range(len(values))}
+        found[name] = tuple(read_fields(dict(zip(schema, values)), schema, what).values())
+    return found
+
+def read_colors(
+    content:dict, # Of a JSON file
+    mean:str, # Name of the mean
+    std:str, # Name of the standard deviation
+    what:str, # Begins the sentence
+)->dict: # mean and std, for those that are there
+    "Read a normalization"
+    return read_numbers(content, (mean,), float, what) | read_numbers(content, (std,), float, what, above=0)
+
+def timm_repo_spec(
+    name:str, # hf:<repository>, or any
+    config:dict, # config.json of the repository
+)->EncoderSpec:
+    "Describe a repository of timm; raises ValueError for what cannot be meant, and for a name that leads elsewhere"
+    what = f"{name}: config.json"
+    architecture = config["architecture"]
+    if not isinstance(architecture, str) or not timm.is_model(architecture):
+        raise ValueError(f"{what}: architecture is {architecture!r:.80}: expected the name of a model of timm")
+    images = config.get("pretrained_cfg") or {}
+    if not isinstance(images, dict): raise ValueError(f"{what}: pretrained_cfg is {images!r:.60}: expected an object")
+    size = read_numbers(images, ("input_size",), int, what, least=1, most=4096)
+    known = read_colors(images, "mean", "std", what) | size
+    words = {key: images[key] for key in ("interpolation", "license") if isinstance(images.get(key), str)}
+    return timm_spec(name, architecture, known | words)
+
 def transformers_spec(
     name:str, # hf:<repository>, or any
     config:dict, # config.json of the repository
@@ -326,7 +367,7 @@ def transformers_spec(
 )->EncoderSpec:
     "Describe a ViT of transformers by its configuration"
     # Raises ValueError for another architecture, and for numbers that are not there or cannot be meant
-    kind = check_name("model_type of a transformers repository", config.get("model_type"), KINDS)
+    kind = check_name(f"model_type in {name}: config.json", config.get("model_type"), KINDS)
     optional = dict(intermediate_size=4*config.get("hidden_size", 0), layer_norm_eps=1e-6)
     schema = dict.fromkeys(NUMBERS, COUNT) | dict(layer_norm_eps=(float, Rule(above=0)))
     numbers = SimpleNamespace(**read_fields(optional | config, schema, f"{name}: config.json"))
@@ -343,6 +384,7 @@ def transformers_spec(
     )
     if kind == "ijepa": build["class_token"] = False
     imagenet = ENCODERS["mae"]
+    colors = read_colors(images, "image_mean", "image_std", f"{name}: preprocessor_config.json")
     return EncoderSpec(
         name=name,
         architecture="vit_base_patch16_224",
@@ -350,8 +392,8 @@ def transformers_spec(
         patch=numbers.patch_size,
         input_size=224 if kind == "dinov2" else numbers.image_size,
         poolings=("mean",) if kind == "ijepa" else WITH_CLS,
-        mean=tuple(images.get("image_mean", imagenet.mean)),
-        std=tuple(images.get("image_std", imagenet.std)),
+        mean=colors.get("image_mean", imagenet.mean),
+        std=colors.get("image_std", imagenet.std),
         build=build,
         layouts=("transformers",),
         containers=("state_dict", "model"),
@@ -370,8 +412,7 @@ def hub_spec(
     if not (folder/"config.json").is_file():
         raise FileNotFoundError(f"{folder}: found no config.json, expected a student or a Hugging Face repository")
     config = read_object(folder/"config.json")
-    if "architecture" in config: # timm's
-        return timm_spec(name, config["architecture"], config.get("pretrained_cfg"))
+    if "architecture" in config: return timm_repo_spec(name, config)
     file = folder/"preprocessor_config.json"
     trusted = file.exists() and not repo.startswith("facebook/ijepa") # it says 0.5 there, their training ImageNet
     return transformers_spec(name, config, read_object(file) if trusted else {})
