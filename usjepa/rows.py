@@ -136,16 +136,19 @@ def _check_scores(row):
 # %% ../nbs/03_rows.ipynb #public-name
 def public_name(
     name:str, # Of a task or corpus, or the path of an encoder
-)->str: # Without the folders above it, where they lie outside the checkout
+)->str: # folder of own data; of a corpus or an encoder outside the checkout its last part
     "Name data or a student for rows that others may read"
-    kind, colon, path = name.rpartition(":") if name.startswith(("folder:", "corpus:")) else ("", "", name)
-    path = Path(path).expanduser()
+    if name.startswith("folder:"): return "folder"
+    path = Path(name.removeprefix("corpus:")).expanduser()
     if not path.is_absolute(): return name
     inside = path.is_relative_to(repo_root())
-    return f"{kind}{colon}{path.relative_to(repo_root()) if inside else path.name}"
+    kind = "corpus:" if name.startswith("corpus:") else ""
+    return f"{kind}{path.relative_to(repo_root()) if inside else path.name}"
 
 # %% ../nbs/03_rows.ipynb #check-row
 _ABSOLUTE = re.compile(r"(?:^|[\s'\"=:,(])(?:/\w|~|[A-Za-z]:\\)") # A path from the root, from home or from a drive
+
+_OWN = re.compile("folder(:[0-9a-f]{8})?") # Own data: the name of a folder may be that of a person
 
 def _check_paths(row):
     "Refuse absolute paths in what a row says of its question and its origin"
@@ -160,6 +163,8 @@ def check_row(
     "Refuse a row that cannot be true"
     _check_fields(row)
     _check_paths(row)
+    own = row["dataset"].startswith("folder")
+    _expect(not own or _OWN.fullmatch(row["dataset"]), "dataset", "a folder by its name", "folder:, and eight digits of its content")
     _expect(row["simulated"] or not row["dataset"].endswith("-sim"), "simulated", row["simulated"], f"true for {row['dataset']}")
     if "protocol" not in row:
         measured = row.get("measured")
@@ -242,7 +247,10 @@ def save_row(
 def _read_file(file, size, changed):
     "Rows of a file, whose damaged lines are named in the log; read again when the file has changed"
     rows, damaged = [], []
-    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    try: lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        log.warning("%s cannot be read and is left out: %s", file.name, error.strerror)
+        return []
     for number, line in enumerate(lines, 1):
         if not line: continue
         try: rows.append(_read_line(line))

@@ -62,7 +62,8 @@ class PreparedTask:
     cut:dict = field(default_factory=dict, init=False) # Split → its folds
 
     @property
-    def name(self)->str: return public_name(self.task.name)
+    def name(self)->str: # Own data are named after their content: nobody's folder stands in a row
+        return f"folder:{self.data[:8]}" if self.task.name.startswith("folder:") else self.task.name
 
     @property
     def labels(self)->np.ndarray: return self.table.label.to_numpy(int) # (n,)
@@ -207,7 +208,8 @@ def _command(question, asked, experiment):
     if asked is None:
         return f"papermill nbs/paper/{experiment}.ipynb data/runs/{experiment}.ipynb -p preset {question['preset']}"
     severity = f":{question['severity']:g}" if question["severity"] else ""
-    said = question | dict(encoder=public_name(str(asked)), corruption=question["corruption"]+severity, experiment=experiment)
+    dataset = "folder:PATH" if question["dataset"].startswith("folder:") else question["dataset"]
+    said = question | dict(dataset=dataset, encoder=public_name(str(asked)), corruption=question["corruption"]+severity, experiment=experiment)
     call = ", ".join(f"{argument}={json.dumps(said[name])}" for name, argument in ARGUMENTS.items())
     return "python -c " + shlex.quote(f"from usjepa.evaluation.evaluate import evaluate; print(evaluate({call}).T)")
 

@@ -7,6 +7,7 @@ __all__ = ['BATCH', 'BLOCK', 'feature_key', 'region_mean', 'poolings_of', 'extra
 
 # %% ../../nbs/evaluation/01_features.ipynb #imports
 import sys
+import zipfile
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -64,11 +65,14 @@ def _compute_batch(encoder, frames, some):
 
 def _compute_block(file, encoder, frames, start):
     "Features of a block of frames, which a file keeps so that interrupted work goes on"
-    if not file.exists():
-        end = min(start+BLOCK, len(frames.images))
-        batches = [_compute_batch(encoder, frames, slice(first, min(first+BATCH, end))) for first in range(start, end, BATCH)]
-        with write_atomically(file, "wb") as f: np.savez(f, **_join(batches))
-    with np.load(file) as arrays: return dict(arrays)
+    try:
+        with np.load(file) as arrays: return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile): pass # Not there, or damaged
+    end = min(start+BLOCK, len(frames.images))
+    firsts = range(start, end, BATCH)
+    features = _join([_compute_batch(encoder, frames, slice(first, min(first+BATCH, end))) for first in firsts])
+    with write_atomically(file, "wb") as f: np.savez(f, **features)
+    return features
 
 def _join(parts):
     "Features of all parts, by pooling"

@@ -19,6 +19,7 @@ import seaborn as sns
 from matplotlib.colors import ListedColormap
 
 from ..store import shipped_data
+from .output import escape_markdown
 
 # %% ../../nbs/report/01_plots.ipynb #style
 WIDTH = dict(column=3.3, page=6.8) # Inches: one column, the whole page
@@ -206,7 +207,7 @@ def markdown(
     "Write a table as Markdown that reads well as plain text too"
     columns = []
     for name in table:
-        texts = [str(name), *map(str, table[name])]
+        texts = [escape_markdown(text) for text in (name, *table[name])]
         width = max(map(len, texts))
         padded = [text.ljust(width) for text in texts]
         columns.append([f" {padded[0]} ", "-"*(width+2), *(f" {text} " for text in padded[1:])])

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from .output import write_text
+from .output import csv_text, escape_latex, write_text
 from .plots import CONTROLS, WIDTH, markdown, published
 
 # %% ../../nbs/report/02_tables.ipynb #name-cells
@@ -124,8 +124,8 @@ class ResultTable:
     def latex(self)->str: # A tabular environment of the package booktabs
         "Write the table as LaTeX: bold best, underlined second"
         grid = self.grid(partial(_cell, form=LATEX))
-        grid["encoder"] = grid.encoder.str.replace("_", r"\_")
-        grid.columns = [column.replace("_", r"\_") for column in grid.columns]
+        grid["encoder"] = grid.encoder.map(escape_latex)
+        grid.columns = map(escape_latex, grid.columns)
         lines = grid.to_latex(index=False, column_format="l"+"c"*(grid.shape[1]-1)).splitlines()
         paper = [number for number, line in enumerate(lines) if "(paper)" in line]
         if paper: lines.insert(paper[0], r"\midrule")
@@ -140,7 +140,7 @@ class ResultTable:
         heading = f"{title}\n\n" if title else ""
         write_text(Path(folder)/f"{name}.md", heading+self.markdown()+"\n")
         write_text(Path(folder)/f"{name}.tex", self.latex())
-        write_text(Path(folder)/f"{name}.csv", self.data.drop(columns="row").to_csv(index=False, float_format="%.4g"))
+        write_text(Path(folder)/f"{name}.csv", csv_text(self.data.drop(columns="row"), "%.4g"))
 
     def _repr_markdown_(self): return self.markdown()
 
