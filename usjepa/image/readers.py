@@ -308,7 +308,7 @@ def _read_slices(path, axis):
     if "nii" not in suffix: _check_data_files(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(VOLUMES[suffix])
-    reader.SetFileName(str(path))
+    reader.SetFileName(str(path).encode().decode()) # A name that is no UTF-8 would end the process
     reader.ReadImageInformation()
     bits = re.search(r"\d+", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))[0]
     numbers = np.prod(reader.GetSize(), dtype=float)*reader.GetNumberOfComponents()
