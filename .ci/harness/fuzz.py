@@ -18,11 +18,13 @@ import logging
 import multiprocessing
 import os
 import resource
+import struct
 import sys
 import tempfile
 import time
 import traceback
 import warnings
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -31,7 +33,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-SECONDS = 20  # Of one input
+SECONDS = 20  # Of processor time for one input; 15 times as many by the clock
 CHUNK = 250
 FORK = multiprocessing.get_context("fork")  # Packages are imported once
 SENTENCE = 1200  # Characters
@@ -184,7 +186,61 @@ def masks(draw, folder):
     assert drawn.context.any(1).all() and drawn.targets.any(2).all()
 
 
-KINDS = dict(arrays=arrays, corruptions=corruptions, masks=masks)
+def demands(draw, folder):
+    "Small files whose headers ask for much"
+    from usjepa.image.readers import read_clip
+    sizes = st.sampled_from([0, 1, 2, 3, 7, 64, 1000, 5000, 20000, 65535, 2**20, 2**31 - 1, 2**33])
+    height, width, frames = draw(st.tuples(sizes, sizes, sizes))
+    write, suffix = draw(st.sampled_from([(big_picture, ".png"), (big_dicom, ".dcm"), (big_array, ".h5"),
+                                          (big_nifti, ".nii"), (big_volume, ".mha"), (big_volume, ".nrrd")]))
+    path = f"{folder}/a{suffix}"
+    try: write(draw, path, height, width, frames)
+    except (ValueError, OverflowError, OSError, struct.error): return  # No such file can be
+    try: read_clip(path)
+    except OSError as error: sentence(error, path)
+
+
+def big_picture(draw, path, height, width, frames):
+    from PIL import Image
+    Image.new("L", (8, 8)).save(path)
+    content = bytearray(Path(path).read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    Path(path).write_bytes(content)
+
+
+def big_dicom(draw, path, height, width, frames):
+    import pydicom
+    ds = pydicom.dcmread(pydicom.examples.get_path(draw(st.sampled_from(["jpeg2k", "rgb_color", "ybr_color"]))))
+    ds.Rows, ds.Columns, ds.NumberOfFrames = height, width, frames
+    ds.BitsAllocated = draw(st.sampled_from([1, 8, 16, 32]))
+    ds.save_as(path)
+
+
+def big_array(draw, path, height, width, frames):
+    import h5py
+    shape = draw(st.sampled_from([(frames, height, width), (height, width), (frames, height, width, 3)]))
+    chunks = tuple(min(n, draw(st.sampled_from([1, 8, 2**16]))) for n in shape)
+    kind = draw(st.sampled_from([np.uint8, np.float64]))
+    with h5py.File(path, "w") as f:
+        f.create_dataset("image", shape, kind, chunks=chunks, compression=draw(st.sampled_from([None, "gzip"])))
+
+
+def big_nifti(draw, path, height, width, frames):
+    kind, bits = draw(st.sampled_from([(2, 8), (4, 16), (64, 64), (128, 24)]))
+    header = struct.pack("<i36x8h12x3h", 348, 3, width, height, frames, 1, 1, 1, 1, kind, bits, 0)
+    Path(path).write_bytes(header.ljust(344, b"\0") + b"n+1\0" + bytes(1000))
+
+
+def big_volume(draw, path, height, width, frames):
+    size = f"{width} {height} {frames}"
+    text = f"ObjectType = Image\nNDims = 3\nDimSize = {size}\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    nrrd = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {size}\nencoding: raw\nendian: little\n\n"
+    if path.endswith(".nrrd"): text = nrrd
+    Path(path).write_bytes(text.encode() + bytes(1000))
+
+
+KINDS = dict(arrays=arrays, corruptions=corruptions, masks=masks, demands=demands)
 KINDS |= {reader: damaged_file(reader) for reader in ("image", "video", "dicom", "volume", "hdf5")}
 
 
@@ -208,14 +264,14 @@ def chunk(kind, seed, n, folder, report):
     @hypothesis.seed(seed)
     @hypothesis.given(st.data())
     def trial(data):
-        start = time.time()
+        start = time.process_time()
         inside[0] = True
         try: kind(data.draw, folder)
         except (hypothesis.errors.HypothesisException, hypothesis.errors.StopTest): raise
         except Exception: log.write(json.dumps(dict(what="failure", detail=traceback.format_exc()[-1500:])) + "\n")
         finally: inside[0] = False
         state["tried"] += 1
-        state["longest"] = max(state["longest"], time.time() - start)
+        state["longest"] = max(state["longest"], time.process_time() - start)
         log.write(json.dumps(dict(what="beat")) + "\n")
     trial()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6
@@ -231,6 +287,13 @@ def quiet(*args):
     chunk(*args)
 
 
+def processor_time(process):
+    "Seconds that a process has worked"
+    try: fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError: return 0.  # It has ended
+    return (int(fields[11]) + int(fields[12]))/os.sysconf("SC_CLK_TCK")
+
+
 def run(name, seed, n, folder):
     "Try n inputs of a kind in a child process: counts"
     report = Path(folder)/"report.jsonl"
@@ -239,11 +302,12 @@ def run(name, seed, n, folder):
     scans.mkdir(exist_ok=True)
     child = FORK.Process(target=quiet, args=(KINDS[name], seed, n, str(scans), str(report)))
     child.start()
-    seen, last, hung = 0, time.time(), False
+    seen, last, worked, hung = 0, time.time(), 0., False
     while child.is_alive():
         child.join(.05)
-        if report.stat().st_size > seen: seen, last = report.stat().st_size, time.time()
-        if time.time() - last > SECONDS:
+        if report.stat().st_size > seen:
+            seen, last, worked = report.stat().st_size, time.time(), processor_time(child)
+        if processor_time(child) - worked > SECONDS or time.time() - last > 15*SECONDS:
             hung = True
             child.kill()
     lines = [json.loads(line) for line in report.read_text().splitlines()]

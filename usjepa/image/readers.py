@@ -87,6 +87,7 @@ class Clip:
     key:str = "" # Which clip of the file, where it holds several
     patient:str = "" # Where the file says it
     tags:object = None # pydicom Dataset, for the region
+    share:float = 1. # How many times the limits of a small file it may use
     broken:dict = field(default_factory=dict) # Number → error, of frames that came as None
 
     def __iter__(self):
@@ -102,8 +103,8 @@ LIMITS = dict( # Of a file: the largest number, and of what; USJEPA_MAX_SIDE=…
     side=(16384, "pixels a side"),
     pixels=(1 << 24, "pixels in a frame"),
     frames=(1 << 20, "frames in a clip"),
-    bytes=(1 << 29, "bytes in memory"), # Of a volume, or of a deflated file
-    seconds=(8, "seconds of work for each 5 MB"), # A hundred times as many for a video
+    bytes=(1 << 29, "bytes in memory for each 5 MB of the file"),
+    seconds=(8, "seconds of work for each 5 MB of the file"),
 )
 
 def check_limit(
@@ -119,6 +120,10 @@ def check_limit(
 def _limit(name):
     "A limit, from the environment or from the table"
     return float(os.environ.get(f"USJEPA_MAX_{name.upper()}", LIMITS[name][0]))
+
+def _share(*files):
+    "How many times the limits of a small file they may use: once for each 5 MB"
+    return max(1, sum(map(os.path.getsize, files))/5e6)
 
 def _check_size(width, height):
     "Refuse a frame that is too large with a ValueError"
@@ -291,28 +296,29 @@ VOLUMES = { # Suffix → the reader of SimpleITK
     ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 DATA_FILE = re.compile(rb"^(?:ElementDataFile *=|data ?file:)[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
-def _check_data_files(path):
-    "Raise ValueError for a header that names files elsewhere"
+def _data_files(path):
+    "The files that a header names; elsewhere than in its folder, or several, raise ValueError"
     with open(path, "rb") as file: header = file.read(1 << 22)
     folder = Path(path).resolve().parent
-    for name in DATA_FILE.findall(header):
-        name = os.fsdecode(name.strip())
+    names = [os.fsdecode(name.strip()) for name in DATA_FILE.findall(header)]
+    for name in names:
         inside = (folder/name).resolve().parent == folder and " " not in name
         if name.upper().startswith("LIST") or not inside:
             raise ValueError(f"its numbers are in {name!r}, expected one file in the same folder")
+    return [folder/name for name in names if (folder/name).is_file()]
 
 def _read_slices(path, axis):
     "All slices of a volume along an axis, (n, H, W) or (n, H, W, channels); too many bytes raise ValueError"
     import SimpleITK
     suffix = next(suffix for suffix in sorted(VOLUMES) if str(path).lower().endswith(suffix))
-    if "nii" not in suffix: _check_data_files(path)
+    share = _share(path, *([] if "nii" in suffix else _data_files(path)))
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(VOLUMES[suffix])
     reader.SetFileName(str(path).encode().decode()) # A name that is no UTF-8 would end the process
     reader.ReadImageInformation()
     bits = re.search(r"\d+", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))[0]
     numbers = np.prod(reader.GetSize(), dtype=float)*reader.GetNumberOfComponents()
-    check_limit("bytes", numbers*int(bits)/8)
+    check_limit("bytes", 4*numbers*int(bits)/8/share) # Some copies are made
     volume = SimpleITK.GetArrayFromImage(reader.Execute())
     channels = volume.shape[reader.GetDimension():] # () or one number
     if reader.GetDimension() == 2: volume = volume[None]
@@ -419,8 +425,8 @@ def reader_of(
     with open(path, "rb") as f: start = f.read(132)
     return "dicom" if start[128:] == b"DICM" else ""
 
-def _guarded(clip, decode, path, patience, wanted):
-    "Yield frames within the limit of time (times `patience`); damage ends the clip, and comes as None"
+def _guarded(clip, decode, path, wanted):
+    "Yield frames within the limit of time; damage ends the clip, and comes as None"
     frames = decode(wanted)
     spent = given = 0
     for number in wanted:
@@ -429,7 +435,7 @@ def _guarded(clip, decode, path, patience, wanted):
             with _named(path):
                 frame = next(frames, DONE)
                 spent += time.thread_time() - before
-                check_limit("seconds", spent/patience)
+                check_limit("seconds", spent/clip.share)
         except OSError as error:
             if not given: raise
             log.warning("%s; the %d frames before are kept", error, given)
@@ -451,18 +457,26 @@ def open_clips(
         if reader == "auto": reader = reader_of(path) or "image"
         opener = OPENERS[check_name("reader", reader, OPENERS)]
         clips = list(opener(path, **options))
-        patience = max(1, os.path.getsize(path)/5e6)*(100 if reader == "video" else 1)
-    for clip in clips: clip.read = partial(_guarded, clip, clip.read, path, patience)
+    for clip in clips:
+        clip.share = _share(path)*(100 if reader == "video" else 1)
+        clip.read = partial(_guarded, clip, clip.read, path)
     return clips
 
 # %% ../../nbs/image/01_readers.ipynb #read-clip
 def read_clip(
     path, # Picture, video, GIF, DICOM or volume file
 )->tuple: # List of (H, W) or (H, W, 3) uint8 frames, and frames per second (0: unknown)
-    "Read every frame of a file that can be read; raises OSError in one sentence if there is none"
+    "Read every frame of a file that can be read; raises OSError in one sentence if there is none, or too much"
     clip = open_clips(path)[0]
-    frames = [frame for frame in clip if frame is not None]
-    if not frames: raise OSError(f"cannot read {path}: no frame in it")
+    frames = []
+    held = 0
+    with _named(path):
+        for frame in clip:
+            if frame is None: break
+            frames.append(frame)
+            held += frame.nbytes
+            check_limit("bytes", held/clip.share)
+        if not frames: raise ValueError("no frame in it")
     return frames, clip.fps
 
 # %% ../../nbs/image/01_readers.ipynb #read-image
