@@ -19,6 +19,7 @@ PUBLIC = {
     "TASKS": "data.ultrabench",
     "load_task": "data.tasks",
     "evaluate": "evaluation.evaluate",
+    "embed": "evaluation.embed",
     "PretrainConfig": "settings",
     "ProbeConfig": "settings",
     "pretrain": "training.train",
