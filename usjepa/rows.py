@@ -164,12 +164,15 @@ def check_row(
     _check_fields(row)
     _check_paths(row)
     own = row["dataset"].startswith("folder")
-    _expect(not own or _OWN.fullmatch(row["dataset"]), "dataset", "a folder by its name", "folder:, and eight digits of its content")
-    _expect(row["simulated"] or not row["dataset"].endswith("-sim"), "simulated", row["simulated"], f"true for {row['dataset']}")
+    short = "folder:, and eight digits of its content"
+    _expect(not own or _OWN.fullmatch(row["dataset"]), "dataset", "a folder by its name", short)
+    drawn = row["simulated"] or not row["dataset"].endswith("-sim")
+    _expect(drawn, "simulated", row["simulated"], f"true for {row['dataset']}")
     if "protocol" not in row:
         measured = row.get("measured")
         if measured is None: raise ValueError("found no protocol and nothing measured, expected one of the two")
-        _expect(not FIELDS.keys() & measured, "measured", sorted(FIELDS.keys() & measured), "names that are no fields of a row")
+        both = sorted(FIELDS.keys() & measured)
+        _expect(not both, "measured", both, "names that are no fields of a row")
         return
     check_name("protocol", row["protocol"], PROTOCOLS)
     clean = row["corruption"] == "clean"
@@ -182,7 +185,8 @@ def identity(
     row:dict, # A result row, or only what was asked and what ran
 )->str: # 16 hexadecimal digits
     "Identify a row by what was asked and what ran; the name of an encoder counts only where there are no weights"
-    names = [name for name, field in FIELDS.items() if field.get("identity") or name == "encoder" and "weights" not in row]
+    names = [name for name, field in FIELDS.items() if field.get("identity")]
+    if "weights" not in row: names.append("encoder")
     return fingerprint({name: row[name] for name in names if name in row})[:16]
 
 # %% ../nbs/03_rows.ipynb #rows-folder
@@ -255,7 +259,9 @@ def _read_file(file, size, changed):
         if not line: continue
         try: rows.append(_read_line(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error: damaged.append(f"line {number}: {error}")
-    if damaged: log.warning("%s: %d of %d rows left out: %s", file.relative_to(repo_root()), len(damaged), len(rows)+len(damaged), "; ".join(damaged[:5]))
+    if damaged:
+        counts = f"{len(damaged)} of {len(rows)+len(damaged)} rows left out"
+        log.warning("%s: %s: %s", file.relative_to(repo_root()), counts, "; ".join(damaged[:5]))
     return rows
 
 def read_rows(

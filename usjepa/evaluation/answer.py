@@ -50,7 +50,8 @@ def say_chance(
     "Say whether an encoder is better than chance"
     found = chance_test(read_test_set(row))
     classes = " and ".join([", ".join(row["classes"][:-1]), row["classes"][-1]])
-    score = f"macro-F1 {row['macro_f1']:.0f} of 100 ({_interval(row['interval'])}), where chance gives {found['chance']:.0f}"
+    score = f"macro-F1 {row['macro_f1']:.0f} of 100 ({_interval(row['interval'])})"
+    score += f", where chance gives {found['chance']:.0f}"
     if found["p"] < .05: return f"The classes {classes} can be told apart: {score} (p = {found['p']:.3f})."
     return (f"It cannot be told from {_counted(row['patients'], 'test patient')} whether the classes {classes} "
             f"can be told apart: {score} (p = {found['p']:.2f}).")
@@ -67,7 +68,8 @@ def say_control(
     gap = f"{test.difference:+.1f} points{sure}"
     if told == "more": return f"{row['encoder']} reads more from them than {name}: {gap}."
     if told == "less": return f"{row['encoder']} reads LESS from them than {name}: {gap}."
-    return f"Whether {row['encoder']} reads more than {name} cannot be told from {_counted(row['patients'], 'test patient')}: {gap}."
+    patients = _counted(row["patients"], "test patient")
+    return f"Whether {row['encoder']} reads more than {name} cannot be told from {patients}: {gap}."
 
 def say_patients(
     row:dict, # A result row
@@ -75,7 +77,8 @@ def say_patients(
 )->str: # One sentence
     "Say on whom an encoder was judged"
     frames = _counted(row["n"]["test"], "frame")
-    how = f"in {len(row['fold_f1'])} folds, each tested by probes that have not seen them" if "fold_f1" in row else f"split: {row['split']}"
+    how = f"split: {row['split']}"
+    if "fold_f1" in row: how = f"in {len(row['fold_f1'])} folds, each tested by probes that have not seen them"
     if known: return f"Judged on {frames} of {_counted(row['patients'], 'patient')} or sources ({how})."
     return (f"Judged on {frames} ({how}). Patients are unknown, so each file counts as one: "
             "if some show the same person, all of this is surer than it should be.")
@@ -92,7 +95,7 @@ def conclude(
     lines = ["SIMULATED DATA: nothing here says anything about real ultrasound."] if simulated else []
     answered = rows[rows.get("macro_f1", pd.Series(index=rows.index)).notna()]
     mine = answered[(answered.encoder == rows.encoder[0]) & (answered.protocol == "standardised")]
-    if not len(mine): return "\n".join([*lines, "There is no answer: " + "; ".join(dict.fromkeys(rows.reason.dropna()))])
+    if not len(mine): return "\n".join([*lines, f"There is no answer: {'; '.join(rows.reason.dropna().unique())}"])
     row = mine.iloc[-1].dropna().to_dict() # The last split is the strictest
     same = answered[(answered.split == row["split"]) & (answered.protocol == row["protocol"])]
     row.setdefault("interval", None)

@@ -57,7 +57,8 @@ BLOCK = 256 # Frames of a file that waits in the cache until all others are ther
 def _compute_batch(encoder, frames, some):
     "Features (B, D) of a slice of frames in every pooling, since the forward pass is what costs"
     device = next(encoder.parameters(), torch.empty(0)).device
-    images, regions = (torch.from_numpy(np.array(pixels[some])).to(device) for pixels in (frames.images, frames.regions))
+    pixels = (np.array(part[some]) for part in (frames.images, frames.regions))
+    images, regions = (torch.from_numpy(part).to(device) for part in pixels)
     tokens = encoder.tokens(images[:, None])
     features = {name: POOLINGS[name](tokens) for name in poolings_of(encoder) if name in POOLINGS}
     features["region_mean"] = region_mean(tokens, regions)

@@ -161,14 +161,20 @@ def check_finite(
 ):
     "Refuse features that are not finite"
     bad = ~np.isfinite(features).all(axis=1)
-    if bad.any(): raise ValueError(f"{bad.sum()} of {len(bad)} feature vectors in {part} are not finite, the first is number {bad.argmax()}")
+    if bad.any():
+        found = f"{bad.sum()} of {len(bad)} feature vectors in {part} are not finite"
+        raise ValueError(f"{found}, the first is number {bad.argmax()}")
 
 def _check_probe(x, y, part, classes):
     "Refuse what no probe can learn from"
-    if not len(y): raise ValueError(f"found no frame in {part}, expected some: validation frames choose the best epoch, penalty or number of neighbors")
-    if len(x) != len(y): raise ValueError(f"found {len(x)} feature vectors and {len(y)} labels in {part}, expected as many")
+    if not len(y):
+        why = "validation frames choose the best epoch, penalty or number of neighbors"
+        raise ValueError(f"found no frame in {part}, expected some: {why}")
+    if len(x) != len(y):
+        raise ValueError(f"found {len(x)} feature vectors and {len(y)} labels in {part}, expected as many")
     outside = y[~np.isin(y, np.arange(classes))]
-    if len(outside): raise ValueError(f"found the label {outside[0]} in {part}, expected whole numbers from 0 to {classes-1}")
+    if len(outside):
+        raise ValueError(f"found the label {outside[0]} in {part}, expected whole numbers from 0 to {classes-1}")
     check_finite(x, part)
 
 # %% ../../nbs/evaluation/02_probes.ipynb #linear-probe
@@ -186,7 +192,8 @@ def linear_probe(
     seeds = range(config.seeds)
     rows = [few_shot(labels["train"], fraction, seed) for seed in seeds]
     if protocol == "table6": return train_heads(features, labels, rows, seeds, classes, config)
-    if protocol in ("knn", "logreg") and len(np.unique(rows, axis=0)) == 1: rows = rows[:1] # Without chance, one seed is all
+    without_chance = protocol in ("knn", "logreg")
+    if without_chance and len(np.unique(rows, axis=0)) == 1: rows = rows[:1] # One seed says all
     if protocol == "knn": return fit_neighbors(features, labels, rows, classes)
     scaler = StandardScaler().fit(np.float64(features["train"]))
     scaled = {part: np.float32(scaler.transform(np.float64(features[part]))) for part in ("train", "val")}
@@ -246,7 +253,8 @@ class Neighbors:
     )->np.ndarray: # (S, n, K) shares of the vote
         "Let the nearest training frames vote on each frame; raises ValueError if a feature is not finite"
         check_finite(features, "test")
-        return np.concatenate([neighbor_votes(x, y, features, [k], self.classes) for x, y, k in zip(self.x, self.y, self.k)])
+        chosen = zip(self.x, self.y, self.k)
+        return np.concatenate([neighbor_votes(x, y, features, [k], self.classes) for x, y, k in chosen])
 
 def fit_neighbors(
     features, # train and val: (n, D) float arrays

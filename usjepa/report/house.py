@@ -97,7 +97,8 @@ def wrong_imports(
     sentences = []
     for room in house.values():
         for other in room.imports:
-            if place(house[other]) >= place(room): sentences.append(f"{room.name} imports {other}, which stands above it or beside it")
+            higher = place(house[other]) >= place(room)
+            if higher: sentences.append(f"{room.name} imports {other}, which stands above it or beside it")
         for other in room.hidden: sentences.append(f"{room.name} imports {other} inside a function")
     return sentences
 

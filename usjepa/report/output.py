@@ -66,7 +66,8 @@ def escape_latex(
 
 def _no_formula(cell):
     "A cell that a spreadsheet takes for text or for a number"
-    formula = isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER_ALONE.fullmatch(cell)
+    begins = isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r")
+    formula = begins and not _NUMBER_ALONE.fullmatch(cell)
     return f"'{cell}" if formula else cell
 
 def csv_text(
