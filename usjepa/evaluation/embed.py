@@ -7,6 +7,7 @@ __all__ = ['log', 'READ', 'CHUNK', 'list_frames', 'embed', 'save_features', 'mai
 
 # %% ../../nbs/evaluation/08_embed.ipynb #imports
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,9 @@ def list_frames(
     "List the frames of a source; raises FileNotFoundError for a folder without a file that can be read"
     if source.removesuffix("-sim") in TASKS:
         frames = used_frames(load_task(source).frames)
-        return frames.assign(file=frames.path.map(lambda path: Path(path).name)).reset_index(drop=True)
+        top = os.path.commonpath([Path(path).parent for path in frames.path])
+        names = [Path(path).relative_to(top).as_posix() for path in frames.path]
+        return frames.assign(file=names).reset_index(drop=True)
     folder = user_path(source.removeprefix("folder:"))
     names = _files_below(folder) if folder.is_dir() else []
     if not names: raise FileNotFoundError(f"found no picture, video or volume in {folder}: expected a folder of scans")
