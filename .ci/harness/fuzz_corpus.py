@@ -33,7 +33,8 @@ def png(seed):
 
 
 PICTURES = [png(seed) for seed in range(4)]
-NAMES = ["a", "b", "train", "BUSI", "benign", "USAnotAI", "=1+1", "-x", "ü", "a b", "a=b", "c" * 200, "shards", ".hidden",
+NAMES = ["a", "b", "train", "BUSI", "benign", "USAnotAI", "=1+1", "-x", "ü", "a b", "a=b", "c" * 200, "shards",
+         ".hidden",
          "__MACOSX", "corpus.json", "x\udcff"]
 SUFFIXES = ["", ".png", ".PNG", ".jpg", ".mp4", ".dcm", ".nii.gz", ".h5", ".zip", ".json", ".Mueller"]
 
@@ -124,9 +125,11 @@ def corpora(draw, folder):
 def orders(draw, folder):
     "Any groups to sample from"
     from usjepa.data.sampling import BalancedSampler
-    groups = draw(st.lists(st.integers(0, 5) | st.sampled_from(["a", "b"]), max_size=30).map(lambda x: list(map(str, x))))
+    ids = st.integers(0, 5) | st.sampled_from(["a", "b"])
+    groups = [str(name) for name in draw(st.lists(ids, max_size=30))]
     organs = draw(st.none() | st.just([group > "2" for group in groups]))
-    options = dict(cap=draw(st.integers(0, 20)), mode=draw(st.sampled_from(["quota", "iid"])), seed=draw(st.integers(0, 9)))
+    mode = draw(st.sampled_from(["quota", "iid"]))
+    options = dict(cap=draw(st.integers(0, 20)), mode=mode, seed=draw(st.integers(0, 9)))
     try: sampler = BalancedSampler(groups, organs=organs, **options)
     except ValueError as error: return sentence(error)
     positions = np.arange(2*len(sampler)) + len(sampler)*draw(st.integers(0, 10**6))

@@ -7,8 +7,8 @@
 
 A build is started in a process of its own and gets SIGKILL, again and again, until it ends by itself; then another one
 begins in an empty folder. Every end must agree, byte by byte, with that of an undisturbed build, and no unfinished file
-may be left. Then a bit is flipped, `--flips` times in each kind of file; opening, reading or `damaged` must find it, and
-building again must restore the bytes. It ends with one line of counts, and with exit code 1 if anything differs."""
+may be left. Then a bit is flipped, `--flips` times in each kind of file; opening, reading or `damaged` must find it,
+and building again must restore the bytes. It ends with one line of counts, and with exit code 1 if anything differs."""
 import argparse
 import logging
 import multiprocessing

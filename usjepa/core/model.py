@@ -371,7 +371,8 @@ class JEPA(nn.Module):
         target = gather(tokens, hidden.index) # (B, T, M, D)
         loss = jepa_loss(prediction, target, hidden.keep, self.distance)
         if self.visible: # An image is one block
-            loss = loss + self.visible*jepa_loss(self.head(context), gather(tokens, seen.index), seen.keep, self.distance)
+            known = gather(tokens, seen.index)
+            loss = loss + self.visible*jepa_loss(self.head(context), known, seen.keep, self.distance)
         return Output(loss, prediction, target, *hidden)
 
 # %% ../../nbs/core/03_model.ipynb #compiler-works
