@@ -5,7 +5,8 @@
     python .ci/harness/fuzz.py --inputs 500 --seed 3 dicom volume
 
 An input may be read, or refused with a ValueError or OSError of one sentence (a file's names the file). Anything else
-counts: another exception, a crash (the process ends), a hang (more than SECONDS), a file opened outside its folder.
+counts: another exception, a crash (the process ends), a hang (more than SECONDS), a file opened outside its folder,
+more than MEMORY.
 Inputs are drawn by hypothesis from a seed, in child processes of CHUNK inputs each, so that the same command tries the
 same inputs. It ends with a line a kind, and with exit code 1 if anything counted.
 
@@ -29,6 +30,7 @@ from collections import Counter
 from pathlib import Path
 
 import hypothesis
+import hypothesis.configuration
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -37,7 +39,8 @@ SECONDS = 20  # Of processor time for one input; 15 times as many by the clock
 CHUNK = 250
 FORK = multiprocessing.get_context("fork")  # Packages are imported once
 SENTENCE = 1200  # Characters
-COUNTED = dict(failure="failures", crash="crashes", hang="hangs", outside="outside")
+COUNTED = dict(failure="failures", crash="crashes", hang="hangs", outside="outside", memory="large")
+MEMORY = 1.5  # GB of a process that tries inputs one after another
 
 
 def damaged(draw, content):
@@ -116,6 +119,7 @@ def originals():
 
 
 ORIGINALS = {}
+OWN = tempfile.mkdtemp(prefix="hypothesis-")  # Where hypothesis keeps what it likes to
 
 
 def damaged_file(reader):
@@ -249,7 +253,7 @@ def chunk(kind, seed, n, folder, report):
     log = open(report, "a", buffering=1)
     home = str(Path(folder).resolve())
     checkout = str(Path(__file__).resolve().parents[2])
-    allowed = (home, sys.prefix, sys.base_prefix, checkout, "/proc", "/dev", "/sys", "/etc",
+    allowed = (home, sys.prefix, sys.base_prefix, checkout, OWN, "/proc", "/dev", "/sys", "/etc",
                "/usr/share/zoneinfo")
     inside = [False]
     def watch(event, args):
@@ -257,7 +261,7 @@ def chunk(kind, seed, n, folder, report):
         path = os.path.realpath(os.fsdecode(args[0]))
         if not path.startswith(allowed): log.write(json.dumps(dict(what="outside", detail=path)) + "\n")
     sys.addaudithook(watch)
-    state = dict(tried=0, longest=0.)
+    state = dict(tried=0, longest=0., peak=0.)
 
     @hypothesis.settings(max_examples=n, deadline=None, database=None, phases=[hypothesis.Phase.generate],
                          suppress_health_check=list(hypothesis.HealthCheck))
@@ -270,12 +274,16 @@ def chunk(kind, seed, n, folder, report):
         except (hypothesis.errors.HypothesisException, hypothesis.errors.StopTest): raise
         except Exception: log.write(json.dumps(dict(what="failure", detail=traceback.format_exc()[-1500:])) + "\n")
         finally: inside[0] = False
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6
+        if peak > MEMORY and state["peak"] <= MEMORY:
+            files = [file.name for file in Path(folder).iterdir()]
+            log.write(json.dumps(dict(what="memory", detail=f"{peak:.1f} GB, seed {seed}, {files}")) + "\n")
+        state["peak"] = peak
         state["tried"] += 1
         state["longest"] = max(state["longest"], time.process_time() - start)
         log.write(json.dumps(dict(what="beat")) + "\n")
     trial()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6
-    log.write(json.dumps(dict(what="end", peak=peak, **state)) + "\n")
+    log.write(json.dumps(dict(what="end", **state)) + "\n")
 
 
 def quiet(*args):
@@ -331,6 +339,7 @@ def main():
         spec.loader.exec_module(module)
         KINDS.update(module.KINDS)
     ORIGINALS.update(originals())
+    hypothesis.configuration.set_hypothesis_home_dir(OWN)
     bad = 0
     for name in options.kinds or KINDS:
         total, longest, peak, found = 0, 0., 0., []

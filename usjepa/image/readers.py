@@ -9,6 +9,7 @@ __all__ = ['log', 'JPEG_LOSSLESS', 'BY_PILLOW', 'CHANNELS', 'FORMATS', 'CONTAINE
 
 # %% ../../nbs/image/01_readers.ipynb #imports
 import logging
+import math
 import os
 import re
 import stat
@@ -391,8 +392,11 @@ def _open_hdf5(path, images="image", clip="annot_id", frame="frame_num"):
     import h5py
     with h5py.File(path) as file:
         if not _has(file, images): raise ValueError(f"no array {images!r} in it, but {', '.join(list(file)[:8])}")
-        _, size = _hdf5_layout(_hdf5_array(file, images).shape)
+        array = _hdf5_array(file, images)
+        axes, size = _hdf5_layout(array.shape)
         n = size["T"]
+        chunk = (array.chunks or array.shape)["T" in axes:] # Of a frame
+        check_limit("bytes", 4096*size["H"]*size["W"]*size["C"]/math.prod(chunk)) # The library's own, a chunk
         clips = _column(file, clip, n) if _has(file, clip) else np.full(n, "")
         numbers = _column(file, frame, n).astype(float) if _has(file, frame) else np.arange(n)
     for key in np.unique(clips):
