@@ -262,6 +262,7 @@ def timm_spec(
         file=f"{architecture}.safetensors",
         hub=images.get("hf_hub_id") or "",
         source=f"huggingface.co/{images.get('hf_hub_id')}",
+        url=f"https://huggingface.co/{images.get('hf_hub_id')}",
         license=images.get("license") or "",
     )
 

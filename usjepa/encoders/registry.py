@@ -41,7 +41,8 @@ class EncoderSpec:
     containers:tuple = () # Keys under which a file may hold the tensors; the first that is there counts
     file:str = "" # Published file name, or path in a Python package
     hub:str = "" # Hugging Face repository
-    source:str = "" # Where to get it
+    source:str = "" # Where to get it, in words
+    url:str = "" # Where to get it, or a page that says so
     license:str = "" # Of the weights
     certainty:str = "" # C, 3P or I
     citation:str = "" # Who published it
@@ -130,8 +131,8 @@ def find_weights(
         if place.is_file(): return place
     repo = cached_repo(spec.hub, places[0].name)
     if repo: return weights_file(repo, places[0].name)
-    raise FileNotFoundError(f"{spec.name}: {places[0].name} not found; get it from {spec.source} "
-                            f"(license: {spec.license}) and put it at {places[0]}, or pass weights=PATH")
+    raise FileNotFoundError(f"{spec.name}: {places[0].name} not found; get it from {spec.source} ({spec.url}; "
+                            f"license: {spec.license}) and put it at {places[0]}, or pass weights=PATH")
 
 # %% ../../nbs/encoders/01_registry.ipynb #identity
 PIXELS_SHA256 = hashlib.sha256(b"raw-pixels").hexdigest()
