@@ -270,7 +270,7 @@ def chunk(kind, seed, n, folder, report):
     def trial(data):
         start = time.process_time()
         inside[0] = True
-        try: kind(data.draw, folder)
+        try: kind(data.draw, Path(folder))
         except (hypothesis.errors.HypothesisException, hypothesis.errors.StopTest): raise
         except Exception: log.write(json.dumps(dict(what="failure", detail=traceback.format_exc()[-1500:])) + "\n")
         finally: inside[0] = False
