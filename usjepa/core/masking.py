@@ -153,7 +153,7 @@ class MaskSampler:
             raise ValueError(f"valid patches on a grid of {tuple(patches.shape[1:])}, expected {self.grid}")
         if isinstance(generator, torch.Generator): generator = int(torch.randint(2**62, (), generator=generator))
         key = generator if isinstance(generator, tuple) else (generator,)
-        valid = np.array(patches, bool).reshape(len(patches), -1) # A copy, (B, N)
+        valid = np.asarray(patches).astype(bool).reshape(len(patches), -1) # A copy, (B, N)
         samples = np.arange(len(valid)) if samples is None else np.asarray(samples)
         too_small = valid.sum(1) < 2*self.min_patches
         valid[too_small] = True # A region that is too small becomes the whole frame
