@@ -6,6 +6,8 @@
 __all__ = ['CONTROLS', 'NAMES', 'ask', 'say_chance', 'say_control', 'say_patients', 'conclude', 'answer', 'main']
 
 # %% ../../nbs/evaluation/07_answer.ipynb #imports
+import sys
+
 import pandas as pd
 
 from ..rows import read_test_set
@@ -132,6 +134,6 @@ def main(
 
 # %% ../../nbs/evaluation/07_answer.ipynb #run
 #| eval: false
-if __name__ == "__main__":
+if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
     try: main()
     except (ValueError, FileNotFoundError) as error: raise SystemExit(f"python -m usjepa.evaluation.answer: {error}")

@@ -122,8 +122,8 @@ def lesion_masks(
     masks = []
     for path in map(Path, paths):
         file = path.parents[1]/"Masks"/path.name.replace("bus_", "mask_")
+        if not file.is_file(): raise FileNotFoundError(f"no {file}: expected a mask for each image, Masks/mask_….png")
         mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        if mask is None: raise FileNotFoundError(f"no {file}: expected a mask for each image, Masks/mask_….png")
         masks.append(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST) > 127)
     return np.stack(masks)
 
