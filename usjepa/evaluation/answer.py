@@ -41,6 +41,8 @@ def ask(
 # %% ../../nbs/evaluation/07_answer.ipynb #sentences
 def _counted(number, word): return f"{number} {word}{'' if number == 1 else 's'}"
 
+def _say_p(p): return f"p = {p:.3f}" if p >= .001 else "p < 0.001"
+
 def _interval(interval):
     "How sure a score is, in words"
     if interval is None: return "how sure that is cannot be said, since a class has one patient"
@@ -54,7 +56,7 @@ def say_chance(
     classes = " and ".join([", ".join(row["classes"][:-1]), row["classes"][-1]])
     score = f"macro-F1 {row['macro_f1']:.0f} of 100 ({_interval(row['interval'])})"
     score += f", where chance gives {found['chance']:.0f}"
-    if found["p"] < .05: return f"The classes {classes} can be told apart: {score} (p = {found['p']:.3f})."
+    if found["p"] < .05: return f"The classes {classes} can be told apart: {score} ({_say_p(found['p'])})."
     return (f"It cannot be told from {_counted(row['patients'], 'test patient')} whether the classes {classes} "
             f"can be told apart: {score} (p = {found['p']:.2f}).")
 
@@ -66,7 +68,7 @@ def say_control(
     "Say whether an encoder is better than a control"
     test = compare(pd.DataFrame([row, control]), baseline=control["encoder"]).iloc[0]
     told = verdict(test.low, test.high, test.p)
-    sure = "" if pd.isna(test.low) else f" ({test.low:+.1f} to {test.high:+.1f}, p = {test.p:.3f})"
+    sure = "" if pd.isna(test.low) else f" ({test.low:+.1f} to {test.high:+.1f}, {_say_p(test.p)})"
     gap = f"{test.difference:+.1f} points{sure}"
     if told == "more": return f"{row['encoder']} reads more from them than {name}: {gap}."
     if told == "less": return f"{row['encoder']} reads LESS from them than {name}: {gap}."
