@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import threading
 import time
 from collections import Counter
@@ -457,7 +458,9 @@ def _finish(out, found, units, done, recipe, key):
     named = {*done.values(), *shards, before.get("index"), _read_info(out)["index"]}
     for old in [*out.glob("parts/*"), *out.glob("shards/*"), *out.glob("index-*.arrow")]:
         with suppress(PermissionError): # On Windows, where somebody reads it
-            if old.name not in named: old.unlink()
+            if old.name in named: continue
+            if old.is_dir(): shutil.rmtree(old) # A shard of version 0.0.1 could be a folder
+            else: old.unlink()
     return len(index)
 
 def read_rejected(
