@@ -10,6 +10,7 @@ __all__ = ['run_identity', 'run_folder', 'TrainState', 'trained_parts', 'writing
 import dataclasses
 import logging
 import math
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,8 @@ def run_folder(
     kind = names.pop("predictor") # As version 0.0.1 said it
     names["joint"] = kind if kind == "masked" else kind == "joint"
     corpus = config.corpus.replace(":", "_").replace("/", "_")
+    if len(os.fsencode(corpus)) > 80: # A name may have 255 bytes, and the path is in the fingerprint
+        corpus = config.corpus.partition(":")[0]
     masks = "usrc" if config.usrc else "us"
     return work_root()/"runs/pretrain"/f"{corpus}-{masks}-{config.student}-{fingerprint(names)[:8]}"
 
