@@ -121,14 +121,41 @@ def try_in_package(mutant):
         return "survived" if all(passes(root, n) for n in notebooks) else "caught"
 
 
-def files_below(folder):
-    "Size and time of every file"
+def state_of(folder):
+    "Size and time of every file and folder below; a folder is what it is called"
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file():
-            status = path.stat()
-            found[path] = (status.st_size, status.st_mtime_ns)
+        status = path.lstat()
+        found[path.relative_to(folder)] = None if path.is_dir() else (status.st_size, status.st_mtime_ns)
     return found
+
+
+class Snapshot:
+    "What lies in folders that a notebook writes into, so that one mutant's files are not the next one's"
+    def __init__(self, folders):
+        self.folders = folders
+        self.states = [state_of(folder) for folder in folders]
+        self.backup = Path(tempfile.mkdtemp(dir=ROOT.parent))
+        for number, folder in enumerate(folders):
+            shutil.copytree(folder, self.backup/str(number), symlinks=True)
+
+    def restore(self):
+        "Take away what is new, and bring back what was changed or deleted"
+        for number, (folder, before) in enumerate(zip(self.folders, self.states)):
+            now = state_of(folder)
+            changed = [path for path in {*before, *now} if before.get(path, "absent") != now.get(path, "absent")]
+            for path in sorted(changed, reverse=True): # What lies in a folder comes before the folder
+                if path not in now: continue
+                if now[path] is None and not (folder/path).is_symlink(): shutil.rmtree(folder/path)
+                else: (folder/path).unlink(missing_ok=True)
+            for path in sorted(changed):
+                if path not in before: continue
+                if before[path] is None and not (self.backup/str(number)/path).is_symlink(): (folder/path).mkdir()
+                else: shutil.copy2(self.backup/str(number)/path, folder/path, follow_symlinks=False)
+
+    def close(self):
+        "Delete the copies"
+        shutil.rmtree(self.backup)
 
 
 class Forks:
@@ -145,8 +172,9 @@ class Forks:
         try:
             notebook = NBProcessor(self.notebook, procs=FrontmatterProc, process=True).nb
             CaptureShell(self.notebook).run_all(notebook, exc_stop=True, preproc=self.before)
-        except BaseException:
+        except BaseException as error:
             if self.is_fork: os._exit(1)
+            print(repr(error), file=sys.stderr)
             raise SystemExit(f"without any change {self.notebook.name} fails: what it catches says nothing")
         if self.is_fork: os._exit(0)
 
@@ -156,21 +184,25 @@ class Forks:
         left_out = set(get_config().tst_flags.split()) & flags.keys()
         if cell.cell_type != "code" or flags.get("eval:", [""])[0].lower() == "false" or left_out: return True
         if self.is_fork or not {"export", "exporti"} & flags.keys(): return False
-        for number, mutant in enumerate(self.mutants):
-            if "data" in mutant or mutant["old"] not in cell.source: continue
-            if not self.tried_unchanged:
-                self.tried_unchanged = True
-                if self.fails(cell, cell.source): raise SystemExit("a forked process fails without any change")
-            if self.is_fork: return False
-            result = "caught" if self.fails(cell, cell.source.replace(mutant["old"], mutant["new"])) else "survived"
-            if self.is_fork: return False
-            print(json.dumps([number, result]), flush=True)
+        mutants = [(k, m) for k, m in enumerate(self.mutants) if "data" not in m and m["old"] in cell.source]
+        if mutants: self.try_cell(cell, mutants)
         return False
 
-    def fails(self, cell, source):
+    def try_cell(self, cell, mutants):
+        "Try each mutant of a cell in a process of its own; in that process, return at once"
+        snapshot = Snapshot([ROOT/"data/runs", Path(tempfile.gettempdir())])
+        if not self.tried_unchanged:
+            self.tried_unchanged = True
+            if self.fails(cell, cell.source, snapshot): raise SystemExit("a fork fails without any change")
+            if self.is_fork: return
+        for number, mutant in mutants:
+            fails = self.fails(cell, cell.source.replace(mutant["old"], mutant["new"]), snapshot)
+            if self.is_fork: return
+            print(json.dumps([number, "caught" if fails else "survived"]), flush=True)
+        snapshot.close()
+
+    def fails(self, cell, source, snapshot):
         "Fork a process that goes on with another source of this cell; whether it ends with an error"
-        runs = ROOT/"data/runs"
-        files = files_below(runs)
         child = os.fork()
         if child == 0:
             os.setsid()
@@ -178,8 +210,7 @@ class Forks:
             cell.source = source
             return False
         status = wait(child)
-        for path, state in files_below(runs).items():
-            if files.get(path) != state: path.unlink()  # What a mutant cached is wrong
+        snapshot.restore()
         return status != 0
 
 
@@ -204,7 +235,8 @@ def try_notebook(module):
         root = Path(folder)/"checkout"
         copy_checkout(root)
         environment = dict(os.environ, PYTHONPATH=str(root), USJEPA_ROOT=str(root), OMP_NUM_THREADS="1", IN_TEST="1",
-            TMPDIR=folder)
+            TMPDIR=f"{folder}/temporary")
+        (Path(folder)/"temporary").mkdir()
         command = [sys.executable, str(root/".ci/mutants/run.py"), "--forks", module]
         with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout:
