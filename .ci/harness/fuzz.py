@@ -13,7 +13,7 @@ same inputs. It ends with a line a kind, and with exit code 1 if anything counte
 A kind is a function of (draw, folder) that tries one input; it stands in KINDS here, or in a file `fuzz_*.py` beside
 this one, as `KINDS = dict(name=function)`. `draw` takes a hypothesis strategy. What it returns is ignored."""
 import argparse
-import importlib.util
+import importlib
 import json
 import logging
 import multiprocessing
@@ -333,11 +333,7 @@ def main():
     parser.add_argument("--inputs", type=int, default=1000, help="in all")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for file in sorted(Path(__file__).parent.glob("fuzz_*.py")):
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        KINDS.update(module.KINDS)
+    for file in sorted(Path(__file__).parent.glob("fuzz_*.py")): KINDS.update(importlib.import_module(file.stem).KINDS)
     ORIGINALS.update(originals())
     hypothesis.configuration.set_hypothesis_home_dir(OWN)
     bad = 0

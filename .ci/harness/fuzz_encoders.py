@@ -8,6 +8,7 @@ with one value exchanged. Functions take hypothesis's `draw` and an empty folder
 import argparse
 import json
 import pickle
+import shutil
 from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,7 @@ def exchange(draw, content):
 def configs(draw, folder):
     "One config.json of a student or of a repository: it is understood, or refused in one sentence before anything is built"
     run = folder/"run"
+    shutil.rmtree(run, ignore_errors=True)
     kind = draw(st.sampled_from(("student", "transformers", "timm", "images", "text")))
     if kind == "student":
         config = dict(architecture=dict(size="tiny", image_size=32, patch_size=16), mean=.25, std=.25, training={})
