@@ -376,6 +376,8 @@ def _read_table(file, account):
     separator = max(",;\t|", key=head.count)
     try: table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_filter=False)
     except ValueError as error: raise ValueError(f"{file} is no table: {str(error).splitlines()[0]}") from error
+    if not isinstance(table.index, pd.RangeIndex): # Pandas would take the first cell of each line for its name
+        raise ValueError(f"{file} is no table: its lines have more cells than its first one has columns")
     table.columns = [plain(column) for column in table.columns]
     return table
 

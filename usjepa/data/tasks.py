@@ -9,6 +9,7 @@ __all__ = ['PARTS', 'RATE', 'MOST', 'MAX_UNREADABLE', 'CLIPS', 'FOLDS', 'used_fr
 
 # %% ../../nbs/data/03_tasks.ipynb #imports
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 
 from ..rng import rng
 from ..settings import check_name
-from ..store import build_once, cache_root, code_of, fingerprint, work_root
+from ..store import build_once, cache_root, code_of, fingerprint, user_path, work_root
 from ..image.readers import SUFFIXES, read_image
 from ..image.simulate import simulate_task, simulation_table
 from .duplicates import match, sign_frames
@@ -178,7 +179,9 @@ def load_task(
 )->Task: # With .train, .val, .test
     "Load a task; raises FileNotFoundError without its files, ValueError for a name or a split that cannot be meant"
     check_name("groups", groups, ["given", "likeness"])
-    if name.startswith("folder:"): task = _own_task(name, fold, seed, exclude_duplicates, groups)
+    if name.startswith("folder:"):
+        with _naming(str(user_path(name.removeprefix("folder:")))):
+            task = _own_task(name, fold, seed, exclude_duplicates, groups)
     else:
         check_name("task", name, [*TASKS, *(f"{known}-sim" for known in TASKS)])
         task = _simulated_task(name, split, seed) if name.endswith("-sim") else _downloaded_task(name, root, split)
@@ -364,11 +367,19 @@ def _own_frames(table, classes):
     files = task_table(table.path, labels, table.id, table.group, table.split)
     return with_clips(files.assign(known=table.known, content=table.content), table.header)
 
+@contextmanager
+def _naming(data):
+    "Let every refusal of somebody's data name them"
+    try: yield
+    except ValueError as error:
+        if data in str(error): raise
+        raise ValueError(f"{data}: {error}") from error
+
 def _own_task(name, fold, seed, one_frame, groups):
     "Your own data: a given split, or one by patient"
     table, account = read_own(name.removeprefix("folder:"), one_frame)
     classes = sorted(table.label.unique())
-    if len(classes) < 2: raise ValueError(f"{account.where} has a single class {classes[0]!r}: expected two at least")
+    if len(classes) < 2: raise ValueError(f"found the classes {classes}, expected two at least")
     given = _parts_given(table, account)
     frames = _own_frames(table, classes)
     if groups == "likeness": frames = _group_by_likeness(frames, account)
