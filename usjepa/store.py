@@ -233,12 +233,13 @@ _sound = {} # Folder → times of change of its files, when they were found soun
 
 def _is_sound(folder):
     "Whether a folder is there and its files are what was written"
-    if not folder.exists(): return False
-    changed = [file.stat().st_mtime_ns for file in sorted(folder.rglob("*"))]
-    if _sound.get(folder) == changed: return True
-    with suppress(OSError, ValueError):
-        if (folder/_SUMS).read_text() == folder_digests(folder): _sound[folder] = changed
-    return _sound.get(folder) == changed
+    with suppress(OSError, ValueError): # It may be damaged, or another process may be making it again
+        changed = [file.stat().st_mtime_ns for file in sorted(folder.rglob("*"))]
+        if _sound.get(folder) == changed: return True
+        if (folder/_SUMS).read_text() == folder_digests(folder):
+            _sound[folder] = changed
+            return True
+    return False
 
 def build_once(
     folder:Path, # Named after all that its content depends on
@@ -250,6 +251,7 @@ def build_once(
     key = folder.with_name(f".{folder.name[:50]}.lock")
     with lock(key, -1):
         if _is_sound(folder): return folder
+        if folder.exists(): logging.getLogger("usjepa").warning("%s is damaged, and made again", folder.name)
         with _complete(folder) as part:
             part.mkdir()
             fill(part)

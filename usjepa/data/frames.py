@@ -7,6 +7,7 @@ __all__ = ['FRESH', 'PreparedFrame', 'spread_frames', 'prepare_clip', 'clip_of',
            'file_contents', 'read_numbered', 'content_key', 'load_frames']
 
 # %% ../../nbs/data/01_frames.ipynb #imports
+import hashlib
 import logging
 import os
 import sqlite3
@@ -103,26 +104,47 @@ class Frames:
     def read(self, i): return self.images[i], self.regions[i]
 
 # %% ../../nbs/data/01_frames.ipynb #remember
+def _seal(key, value): return hashlib.sha256(f"{key} ".encode() + value).digest()[:8] + value
+
+def _unseal(key, sealed):
+    "The value that was kept under a key; None if it is damaged"
+    value = sealed[8:] if isinstance(sealed, bytes) else b""
+    return value if sealed == _seal(key, value) else None
+
+def _remember(file, name, keys, compute):
+    "As `remember`; raises sqlite3.Error"
+    database = sqlite3.connect(file, timeout=600, isolation_level=None)
+    with closing(database) as db, ThreadPoolExecutor(os.cpu_count()) as pool:
+        db.execute("pragma synchronous = off") # What a power cut damages is computed again
+        db.execute(f"create table if not exists {name} (key text primary key, value blob)")
+        rows = (db.execute(f"select key, value from {name} where key = ?", (key,)).fetchone() for key in set(keys))
+        kept = {key: _unseal(key, value) for key, value in filter(None, rows)}
+        damaged = sum(value is None for value in kept.values())
+        if damaged: log.warning("%d of %d kept %s are damaged, and computed again", damaged, len(kept), name)
+        missing = {key: place for place, key in enumerate(keys) if key and kept.get(key) is None}
+        computed = pool.map(compute, missing.values())
+        for key, value in tqdm(zip(missing, computed), desc=name, total=len(missing), leave=False, delay=1):
+            db.execute(f"insert or replace into {name} values (?, ?)", (key, _seal(key, value)))
+            kept[key] = value
+    return [kept[key] if key else compute(place) for place, key in enumerate(keys)]
+
+_OF_DISK = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM) # Errors with which a file may be sound
+
 def remember(
     name:str, # Of what is computed
     keys:list, # (n,) str: what each value depends on; nothing is kept under ""
     compute, # Function of a place in the list, gives bytes
-): # Yields (n,) bytes
-    "Compute values, in threads, or find them computed; raises OSError if they cannot be kept"
-    file = cache_root()/"computed.sqlite"
-    with closing(sqlite3.connect(file, timeout=600)) as db, ThreadPoolExecutor(os.cpu_count()) as pool:
-        db.execute(f"create table if not exists {name} (key text primary key, value blob)")
-        known = {key for key, in db.execute(f"select key from {name}")}
-        missing = {key: place for place, key in enumerate(keys) if key and key not in known}
-        computed = pool.map(compute, missing.values())
-        for key, value in tqdm(zip(missing, computed), desc=name, total=len(missing), leave=False, delay=1):
-            try: db.execute(f"insert or ignore into {name} values (?, ?)", (key, value))
-            except sqlite3.OperationalError as error: raise OSError(f"cannot write {file}: {error}") from error
-            if db.total_changes % 100 == 0: db.commit()
-        db.commit()
-        for place, key in enumerate(keys):
-            row = db.execute(f"select value from {name} where key = ?", (key,)).fetchone()
-            yield row[0] if row else compute(place)
+)->list: # (n,) bytes
+    "Compute values, in threads, or find them computed and undamaged; raises OSError if they cannot be kept"
+    file = cache_root()/"remembered.sqlite"
+    try: return _remember(file, name, keys, compute)
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 255
+        if code in _OF_DISK: raise OSError(f"cannot write {file}: {error}") from error
+        log.warning("%s is damaged, and begun anew: %s", file.name, error)
+    for part in (file, file.with_name(f"{file.name}-journal")): part.unlink(missing_ok=True)
+    return _remember(file, name, keys, compute)
 
 FRESH = 2e9 # Nanoseconds in which a file may change twice and look the same
 
@@ -142,7 +164,7 @@ def file_contents(
     def content(place):
         try: return fingerprint(paths[place]).encode()
         except OSError: return b""
-    return list(remember("contents", [file_stamp(path) for path in paths], content))
+    return remember("contents", [file_stamp(path) for path in paths], content)
 
 # %% ../../nbs/data/01_frames.ipynb #read-rows
 def _gray_if_equal(frame):

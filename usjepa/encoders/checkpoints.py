@@ -35,7 +35,7 @@ from .architectures import SAMUS, EchoCare, LiteMedSAM
 from .registry import (EncoderSpec, file_sha256, pending, read_catalogue, read_config, student_file,
                                       with_tuples)
 from ..settings import check_name
-from ..store import cache_root, file_digest, write_atomically, write_json
+from ..store import build_once, cache_root, file_digest, write_atomically, write_json
 
 # %% ../../nbs/encoders/03_checkpoints.ipynb #layout
 NOTHING = "(?!)" # A pattern that no name matches
@@ -252,11 +252,8 @@ def converted(
     path:Path, # An ONNX file
 )->Path: # A .safetensors file in the cache
     "Convert an ONNX file once"
-    out = cache_root()/f"{path.stem}-{file_sha256(path)[:12]}.safetensors"
-    if not out.exists():
-        with write_atomically(out, "wb") as file:
-            file.write(safetensors.torch.save(onnx_tensors(path)))
-    return out
+    def fill(folder): safetensors.torch.save_file(onnx_tensors(path), folder/"model.safetensors")
+    return build_once(cache_root()/"onnx"/file_sha256(path)[:24], fill)/"model.safetensors"
 
 # %% ../../nbs/encoders/03_checkpoints.ipynb #check-tensors
 def few(
