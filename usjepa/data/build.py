@@ -242,7 +242,8 @@ class Outcome:
 def _clips(source, work):
     "Open the clips of a work"
     paths = [source.root/path for path in work.paths]
-    if work.reader in ("image", "frames"): return [open_pictures(paths)]
+    if work.reader == "frames": return [open_pictures(paths)]
+    if work.reader == "image": return open_clips(paths[0], "image")
     options = {name: value for name, value in source.options.items() if name != "stride"}
     return open_clips(paths[0], work.reader, **options)
 

@@ -13,10 +13,11 @@ import math
 import os
 import re
 import stat
+import threading
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -31,7 +32,8 @@ from PIL import Image, ImageOps
 from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, convert_color_space, iter_pixels
 from pydicom.uid import JPEGLSTransferSyntaxes as JPEG_LS
-from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit
+from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from ..settings import check_name
@@ -88,7 +90,8 @@ class Clip:
     key:str = "" # Which clip of the file, where it holds several
     patient:str = "" # Where the file says it
     tags:object = None # pydicom Dataset, for the region
-    share:float = 1. # How many times the limits of a small file it may use
+    clock:object = None # `Clock` of its file
+    spent:float = 0. # Seconds of the latest reading
     broken:dict = field(default_factory=dict) # Number → error, of frames that came as None
 
     def __iter__(self):
@@ -104,6 +107,8 @@ LIMITS = dict( # Of a file: the largest number, and of what; USJEPA_MAX_SIDE=…
     side=(16384, "pixels a side"),
     pixels=(1 << 24, "pixels in a frame"),
     frames=(1 << 20, "frames in a clip"),
+    clips=(1 << 13, "clips for each 5 MB of the file"),
+    scans=(100, "scans of a JPEG picture"),
     bytes=(1 << 29, "bytes in memory for each 5 MB of the file"),
     seconds=(8, "seconds of work for each 5 MB of the file"),
 )
@@ -126,6 +131,38 @@ def _share(*files):
     "How many times the limits of a small file they may use: once for each 5 MB"
     return max(1, sum(map(os.path.getsize, files))/5e6)
 
+_working = threading.local() # `end`: when the work that this thread is doing is too long
+
+@dataclass
+class Clock:
+    "How long a file has been worked on, by processor time"
+    share:float # How many times the limits of a small file it may use
+    spent:float = 0. # Seconds
+
+    @contextmanager
+    def run(self):
+        "Count the time of a piece of work; raises ValueError if it is too long"
+        start = time.thread_time()
+        _working.end = start + _limit("seconds")*self.share - self.spent
+        try: yield
+        finally:
+            _working.end = math.inf
+            self.spent += time.thread_time() - start
+            check_limit("seconds", self.spent/self.share)
+
+class _Watched:
+    "An open file that stops whoever reads too long, one entry of millions after another"
+    def __init__(self, file): self.file = file
+    def __getattr__(self, name): return getattr(self.file, name)
+
+    def read(self, *size):
+        if time.thread_time() > getattr(_working, "end", math.inf): raise ValueError("it takes too long")
+        return self.file.read(*size)
+
+def _check_scans(data):
+    "Refuse a JPEG that draws the same pixels again and again"
+    check_limit("scans", data.count(b"\xff\xda"))
+
 def _check_size(width, height):
     "Refuse a frame that is too large with a ValueError"
     check_limit("side", max(width, height))
@@ -146,7 +183,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000") # Of 
 @contextmanager
 def _opened(path):
     "A picture file; Pillow maps a file that it opens itself into memory, and then mistakes TIFF files on their side"
-    with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image: yield image
+    with open(path, "rb") as file, Image.open(_Watched(file), formats=FORMATS) as image:
+        if image.format in ("JPEG", "MPO"): _check_scans(Path(path).read_bytes())
+        yield image
 
 def _picture(image):
     "An open picture as gray or RGB"
@@ -226,7 +265,7 @@ def _ffmpeg_frames(path, start, ds, wanted):
     count = int(ds.get("NumberOfFrames") or 1)
     with open(path, "rb") as file:
         file.seek(start + 12) # Behind the tag of the pixels
-        for number, data in enumerate(generate_frames(file, number_of_frames=count)):
+        for number, data in enumerate(generate_frames(_Watched(file), number_of_frames=count)):
             if number > wanted[-1]: return
             if number not in wanted: continue
             codec = av.CodecContext.create("jpegls", "r") # It decodes lossless JPEG too
@@ -236,13 +275,21 @@ def _ffmpeg_frames(path, start, ds, wanted):
             unconverted = frame.format.name in ("rgb24", "bgr24") and ds.PhotometricInterpretation.startswith("YBR")
             yield convert_color_space(pixels, "YBR_FULL", "RGB") if unconverted else pixels
 
+def _check_frames(path, start, count, wanted):
+    "Refuse a DICOM file if one of the wanted frames is a JPEG of too many scans"
+    with open(path, "rb") as file:
+        file.seek(start + 12) # Behind the tag of the pixels
+        for number, data in enumerate(generate_frames(_Watched(file), number_of_frames=count)):
+            if number > wanted[-1]: return
+            _check_scans(data)
+
 def _open_dicom(path, modality=None):
     "The clip of a DICOM file; a modality that is not allowed, or no pixels, raises ValueError"
     meta = pydicom.filereader.read_file_meta_info(path)
     syntax = meta.TransferSyntaxUID
     deflated = syntax == DeflatedExplicitVRLittleEndian
     with open(path, "rb") as file:
-        ds = _inflate(path, meta) if deflated else pydicom.dcmread(file, stop_before_pixels=True)
+        ds = _inflate(path, meta) if deflated else pydicom.dcmread(_Watched(file), stop_before_pixels=True)
         start = file.tell()
     allowed = modality or os.environ.get("USJEPA_MODALITIES", "US,IVUS")
     found = ds.get("Modality") or allowed.split(",")[0]
@@ -260,9 +307,12 @@ def _open_dicom(path, modality=None):
     exact = (syntax in JPEG_LOSSLESS and ds.BitsAllocated == 8) or (syntax in JPEG_LS and ds.SamplesPerPixel == 1)
     def read(wanted):
         indices = list(_below(wanted, count))
-        if exact: pixels = _ffmpeg_frames(path, start, ds, indices)
-        else: pixels = iter_pixels(ds if deflated else path, indices=indices, **options)
-        for frame in pixels: yield _dicom_frame(frame, ds)
+        if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit): _check_frames(path, start, count, indices)
+        with open(path, "rb") as file:
+            if exact: pixels = _ffmpeg_frames(path, start, ds, indices)
+            else: pixels = iter_pixels(ds if deflated else _Watched(file), indices=indices, **options)
+            with closing(pixels):
+                for frame in pixels: yield _dicom_frame(frame, ds)
     yield Clip(count, read, _rate(ds), patient=str(ds.get("PatientID", "")), tags=ds)
 
 # %% ../../nbs/image/01_readers.ipynb #read-video
@@ -358,9 +408,21 @@ def _column(file, name, n):
     column = _hdf5_array(file, name)
     if column.size != n:
         raise ValueError(f"found {column.size} values of {name!r}, expected one for each of {n} frames")
-    check_limit("bytes", n*column.dtype.itemsize)
-    values = column.asstr()[:] if column.dtype.kind == "O" else column[:].astype(str)
-    return values.ravel()
+    if column.dtype.kind == "O": return _strings(column)
+    check_limit("bytes", 4*n*column.dtype.itemsize) # A character takes up to four bytes
+    return column[:].astype(str).ravel()
+
+def _strings(column):
+    "Strings of any length, (n,): the file may hold a long one once and point to it a million times"
+    size = os.path.getsize(column.file.filename)
+    step = max(1, int(_limit("bytes")/8/size)) # Each is at most the file
+    parts = []
+    held = 0
+    for start in range(0, len(column), step):
+        parts.append(column.asstr()[start:start+step].ravel())
+        held += sum(map(len, parts[-1]))
+        check_limit("bytes", 4*held/max(1, size/5e6))
+    return np.concatenate(parts)
 
 def _hdf5_layout(shape):
     "What the axes of an array of frames are, and the size of each of the four; another array raises ValueError"
@@ -395,13 +457,16 @@ def _open_hdf5(path, images="image", clip="annot_id", frame="frame_num"):
         array = _hdf5_array(file, images)
         axes, size = _hdf5_layout(array.shape)
         n = size["T"]
+        pixels = size["H"]*size["W"]*size["C"]
+        check_limit("bytes", 4*pixels*array.dtype.itemsize) # Some copies are made
         chunk = (array.chunks or array.shape)["T" in axes:] # Of a frame
-        check_limit("bytes", 4096*size["H"]*size["W"]*size["C"]/math.prod(chunk)) # The library's own, a chunk
+        check_limit("bytes", 4096*pixels/math.prod(chunk)) # The library's own, a chunk
         clips = _column(file, clip, n) if _has(file, clip) else np.full(n, "")
         numbers = _column(file, frame, n).astype(float) if _has(file, frame) else np.arange(n)
-    for key in np.unique(clips):
-        rows = np.flatnonzero(clips == key)
-        rows = rows[np.argsort(numbers[rows], kind="stable")]
+    keys, clip_of, counts = np.unique(clips, return_inverse=True, return_counts=True)
+    check_limit("clips", len(keys)/_share(path))
+    order = np.lexsort((numbers, clip_of))
+    for key, rows in zip(keys, np.split(order, np.cumsum(counts)[:-1])):
         yield Clip(len(rows), partial(_hdf5_frames, path, images, rows), key=key)
 
 # %% ../../nbs/image/01_readers.ipynb #open-clips
@@ -432,20 +497,20 @@ def reader_of(
 def _guarded(clip, decode, path, wanted):
     "Yield frames within the limit of time; damage ends the clip, and comes as None"
     frames = decode(wanted)
-    spent = given = 0
+    given = 0
+    clip.clock.spent -= clip.spent # Another reading is not more work than the first
+    clip.spent = 0
     for number in wanted:
-        before = time.thread_time()
+        before = clip.clock.spent
         try:
-            with _named(path):
-                frame = next(frames, DONE)
-                spent += time.thread_time() - before
-                check_limit("seconds", spent/clip.share)
+            with _named(path), clip.clock.run(): frame = next(frames, DONE)
         except OSError as error:
             if not given: raise
             log.warning("%s; the %d frames before are kept", error, given)
             clip.broken[number] = error
             yield None
             return
+        finally: clip.spent += clip.clock.spent - before
         if frame is DONE: return
         yield frame
         given += 1
@@ -460,9 +525,11 @@ def open_clips(
         if not stat.S_ISREG(os.stat(path).st_mode): raise ValueError("not a file")
         if reader == "auto": reader = reader_of(path) or "image"
         opener = OPENERS[check_name("reader", reader, OPENERS)]
-        clips = list(opener(path, **options))
+        film = reader == "video" and not str(path).lower().endswith(".gif")
+        clock = Clock(_share(path)*(100 if film else 1))
+        with clock.run(): clips = list(opener(path, **options))
     for clip in clips:
-        clip.share = _share(path)*(100 if reader == "video" else 1)
+        clip.clock = clock
         clip.read = partial(_guarded, clip, clip.read, path)
     return clips
 
@@ -479,7 +546,7 @@ def read_clip(
             if frame is None: break
             frames.append(frame)
             held += frame.nbytes
-            check_limit("bytes", held/clip.share)
+            check_limit("bytes", held/clip.clock.share)
         if not frames: raise ValueError("no frame in it")
     return frames, clip.fps
 
