@@ -357,6 +357,8 @@ def timm_repo_spec(
     images = config.get("pretrained_cfg") or {}
     if not isinstance(images, dict): raise ValueError(f"{what}: pretrained_cfg is {images!r:.60}: expected an object")
     size = read_numbers(images, ("input_size",), int, what, least=1, most=4096)
+    if len(size.get("input_size", (3, 1, 1))) != 3:
+        raise ValueError(f"{what}: input_size is {images['input_size']}: expected channels, height and width")
     known = read_colors(images, "mean", "std", what) | size
     words = {key: images[key] for key in ("interpolation", "license") if isinstance(images.get(key), str)}
     return timm_spec(name, architecture, known | words)
@@ -368,10 +370,12 @@ def transformers_spec(
 )->EncoderSpec:
     "Describe a ViT of transformers by its configuration"
     # Raises ValueError for another architecture, and for numbers that are not there or cannot be meant
-    kind = check_name(f"model_type in {name}: config.json", config.get("model_type"), KINDS)
-    optional = dict(intermediate_size=4*config.get("hidden_size", 0), layer_norm_eps=1e-6)
+    what = f"{name}: config.json"
+    kind = check_name(f"model_type in {what}", config.get("model_type"), KINDS)
+    width = read_fields(config, dict(hidden_size=COUNT), what)["hidden_size"]
+    optional = dict(intermediate_size=4*width, layer_norm_eps=1e-6)
     schema = dict.fromkeys(NUMBERS, COUNT) | dict(layer_norm_eps=(float, Rule(above=0)))
-    numbers = SimpleNamespace(**read_fields(optional | config, schema, f"{name}: config.json"))
+    numbers = SimpleNamespace(**read_fields(optional | config, schema, what))
     build = dict(
         img_size=numbers.image_size,
         patch_size=numbers.patch_size,

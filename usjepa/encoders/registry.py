@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from ..settings import Rule, read_value
+from ..settings import PretrainConfig, Rule, read_value
 from ..store import data_root, file_digest, read_json, shipped_data
 
 # %% ../../nbs/encoders/01_registry.ipynb #encoder-spec
@@ -162,7 +162,8 @@ def untrained_sha256(
 # %% ../../nbs/encoders/01_registry.ipynb #read-fields
 SIDE = Rule(least=1, most=4096) # Pixels
 STUDENT = dict(mean=(float, Rule()), std=(float, Rule(above=0)))
-ARCHITECTURE = dict(size=(str, Rule()), image_size=(int, SIDE), patch_size=(int, SIDE))
+SIZE = PretrainConfig.__dataclass_fields__["student"].metadata["rule"] # Names of ViTs
+ARCHITECTURE = dict(size=(str, SIZE), image_size=(int, SIDE), patch_size=(int, SIDE))
 
 def read_object(
     file:Path, # JSON
