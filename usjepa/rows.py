@@ -21,7 +21,8 @@ import pandas as pd
 
 from .scores import macro_f1, mean_scores
 from .settings import PROTOCOLS, Rule, check_name
-from .store import code_version, fingerprint, lock, repo_root, shipped_data, work_root, write_atomically
+from .store import code_version, fingerprint, lock, remove_parts_of, repo_root, shipped_data
+from .store import work_root, write_atomically
 
 # %% ../nbs/03_rows.ipynb #log
 log = logging.getLogger("usjepa")
@@ -240,6 +241,7 @@ def save_row(
     check_row(row)
     file = rows_file(experiment, row)
     with lock(file.with_name(f".{file.name}.lock"), seconds=60):
+        remove_parts_of(file)
         old = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
         kept = [other for other in old if other and _identity_of_line(other) != identity(row)]
         with write_atomically(file) as opened:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['repo_root', 'data_root', 'work_root', 'cache_root', 'shipped_data', 'fingerprint', 'short_hash', 'code_of',
-           'remove_parts', 'write_atomically', 'lock', 'folder_digests', 'build_once', 'write_json', 'read_json',
-           'code_version']
+           'remove_parts', 'remove_parts_of', 'write_atomically', 'lock', 'folder_digests', 'build_once', 'write_json',
+           'read_json', 'code_version']
 
 # %% ../nbs/01_store.ipynb #imports
 import atexit
@@ -15,6 +15,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -176,6 +177,13 @@ def remove_parts(
     "Remove what killed writers left unfinished"
     _remove_older(list(Path(folder).rglob("*.part")), 0)
 
+def remove_parts_of(
+    target:Path, # A file or folder that only this process writes: hold its lock
+)->None:
+    "Remove what killed writers of one file or folder left unfinished"
+    pattern = re.compile(re.escape(target.name[:50]) + r"\.[0-9a-f]{8}\.part")
+    _remove_older([part for part in target.parent.glob("*.part") if pattern.fullmatch(part.name)], 0)
+
 @contextmanager
 def _complete(target):
     "Yield an unused name beside a file or folder; what is written there takes its place at the end, or goes"
@@ -251,6 +259,7 @@ def build_once(
     key = folder.with_name(f".{folder.name[:50]}.lock")
     with lock(key, -1):
         if _is_sound(folder): return folder
+        remove_parts_of(folder)
         if folder.exists(): logging.getLogger("usjepa").warning("%s is damaged, and made again", folder.name)
         with _complete(folder) as part:
             part.mkdir()

@@ -213,7 +213,8 @@ def gif_many_frames(path):
 def bmp_runs(path):
     rows = (b"\xff\1"*16 + b"\x10\1\0\0")*SIDE + b"\0\1"
     head = struct.pack("<IiiHHIIiiII", 40, SIDE, SIDE, 1, 8, 1, len(rows), 0, 0, 256, 0)
-    Path(path).write_bytes(b"BM" + struct.pack("<IHHI", 54 + 1024 + len(rows), 0, 0, 54 + 1024) + head + bytes(1024) + rows)
+    start = b"BM" + struct.pack("<IHHI", 54 + 1024 + len(rows), 0, 0, 54 + 1024)
+    Path(path).write_bytes(start + head + bytes(1024) + rows)
 
 
 @bomb(".pbm")
@@ -313,8 +314,8 @@ def dicom_many_open_items(path):
 
 @bomb(".dcm")
 def dicom_deep(path):
-    start = struct.pack("<HH2sHI", 0x0008, 0x1115, b"SQ", 0, 0xffffffff) + struct.pack("<HHI", 0xfffe, 0xe000, 0xffffffff)
-    with_sequence(path, start*100_000)
+    start = struct.pack("<HH2sHI", 0x0008, 0x1115, b"SQ", 0, 0xffffffff)
+    with_sequence(path, (start + struct.pack("<HHI", 0xfffe, 0xe000, 0xffffffff))*100_000)
 
 
 @bomb(".dcm")
@@ -505,7 +506,6 @@ def measure(path):
     try: said = here.recv() if here.poll(20*SECONDS) else ["it hangs"]
     except EOFError: said = ["it crashes"]
     child.kill()
-    _, status, used = 0, 0, None
     child.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -545,10 +545,11 @@ def main():
             wrong = [text for text in said if not text.endswith("frames") and (path not in text or "\n" in text)]
             wrong += ["too large"]*(memory > MEMORY) + ["too long"]*(seconds > 2*SECONDS) + ["5 MB"]*(size > 5e6)
             bad += bool(wrong)
-            print(f"{name:36s} {size/1e6:4.1f} MB  {memory:.2f} GB {seconds:5.1f} s  {said[0].replace(path, 'a')[:90]} {wrong or ''}",
-                  flush=True)
+            what = said[0].replace(path, "a")[:80]
+            print(f"{name:36s} {size/1e6:4.1f} MB  {memory:.2f} GB {seconds:5.1f} s  {what} {wrong or ''}", flush=True)
             os.remove(path)
-    print(f"{len(chosen)} files, {bad} beyond the limits; at most {worst['memory']:.2f} GB and {worst['seconds']:.1f} s")
+    most = f"{worst['memory']:.2f} GB and {worst['seconds']:.1f} s"
+    print(f"{len(chosen)} files, {bad} beyond the limits; at most {most}")
     sys.exit(bad > 0)
 
 

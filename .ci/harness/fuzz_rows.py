@@ -14,8 +14,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LINES = [line for file in sorted((CHECKOUT/"data/results").rglob("*.jsonl"))
          for line in file.read_text(encoding="utf-8").splitlines()]
 LINES = sorted(LINES, key=len)[:60]  # The short ones: more inputs a second
-ODD = (None, True, False, 0, -1, 2, 1.5, 101, 10**30, math.nan, math.inf, "", "x", "0", "grouped:7", "\n", "/etc/passwd",
-       "=1+1", "x"*300, "ſ\0", "\ud800", [], [1], ["a"], [[]], [2, 1], {}, {"a": 1}, {"/root": "/root"})
+ODD = (None, True, False, 0, -1, 2, 1.5, 101, 10**30, math.nan, math.inf, "", "x", "0", "grouped:7", "\n",
+       "/etc/passwd", "=1+1", "x"*300, "ſ\0", "\ud800", [], [1], ["a"], [[]], [2, 1], {}, {"a": 1}, {"/root": "/root"})
 
 
 def places(content):
@@ -52,8 +52,11 @@ def damaged_line(draw, line):
     return bytes(content)
 
 
-def flat(line): return {name: value for part in ("asked", "ran", "answer", "circumstances")
-                        for name, value in json.loads(line)[part].items()}
+def flat(line):
+    "The fields of a row"
+    row = {}
+    for part in ("asked", "ran", "answer", "circumstances"): row |= json.loads(line)[part]
+    return row
 
 
 @contextlib.contextmanager
@@ -71,7 +74,7 @@ def results_in(folder):
 
 
 def rows(draw, folder):
-    "A file with a sound line and others that are damaged or cannot be true: the sound one is read, no other is believed"
+    "A file with a sound line, which is read, and others that are damaged or cannot be true, which are not believed"
     from usjepa.rows import check_row, load_rows, read_rows
     sound = draw(st.sampled_from(LINES))
     others = []
