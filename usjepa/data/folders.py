@@ -27,7 +27,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..image.readers import is_litter, open_clips, reader_of, walk_files
 from ..settings import check_name
 from ..store import code_of, user_path
-from .frames import file_contents, file_stamp, remember
+from .frames import file_contents, file_stamp, threaded, remember
 
 # %% ../../nbs/data/02_folders.ipynb #log
 log = logging.getLogger("usjepa")
@@ -103,7 +103,8 @@ def read_headers(
     code = code_of("image.readers", "data.folders")[:16]
     stamps = [file_stamp(path) for path in paths]
     keys = [stamp and f"{stamp} {code}" for stamp in stamps]
-    lines = remember("headers", keys, lambda place: json.dumps(asdict(read_header(paths[place]))).encode())
+    def read(place): return json.dumps(asdict(read_header(paths[place]))).encode()
+    lines = remember("headers", keys, threaded(read))
     return [Header(**json.loads(line)) for line in lines]
 
 def is_simulated(
