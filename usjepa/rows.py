@@ -209,14 +209,20 @@ def rows_file(
     return rows_folder(experiment, row["preset"], row["simulated"])/f"{name}.jsonl"
 
 # %% ../nbs/03_rows.ipynb #lines
+_SEAL = ', "sha256": "' # Begins the digest of a line; those of version 0.0.1 have none
 _START = len('{"id": "') # Each line begins with these and the 16 digits of its identity
+
+def _seal(line):
+    "A line with the digest of itself at its end"
+    return f'{line[:-1]}{_SEAL}{fingerprint(line)[:16]}"}}'
 
 def _write_line(row):
     "A row as one line of JSON, part by part in the order of FIELDS"
     parts = {part: {} for part in PARTS}
     for name, field in FIELDS.items():
         if name in row: parts[field["part"]][name] = row[name]
-    return json.dumps(dict(id=identity(row), **parts), ensure_ascii=False, allow_nan=False)
+    line = json.dumps(dict(id=identity(row), **parts), ensure_ascii=False, allow_nan=False)
+    return _seal(line.encode("utf-8", "backslashreplace").decode()) # JSON knows what UTF-8 cannot hold
 
 def _read_line(line):
     "The row of a line; raises ValueError for one that is damaged or cannot be true"
@@ -226,6 +232,9 @@ def _read_line(line):
     for part in PARTS: row |= found[part]
     check_row(row)
     _expect(found["id"] == identity(row), "id", found["id"], f"{identity(row)}: what was asked was changed by hand")
+    content, sealed, _ = line.rpartition(_SEAL)
+    damaged = line != _seal(content + "}") if sealed else found.keys() != {"id", *PARTS}
+    _expect(not damaged, "a line", "that is not what was written", "the digest at its end")
     return row
 
 def _identity_of_line(line): return line[_START:_START+16]
@@ -242,10 +251,10 @@ def save_row(
     file = rows_file(experiment, row)
     with lock(file.with_name(f".{file.name}.lock"), seconds=60):
         remove_parts_of(file)
-        old = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
-        kept = [other for other in old if other and _identity_of_line(other) != identity(row)]
-        with write_atomically(file) as opened:
-            for line in sorted([*kept, _write_line(row)], key=_order_of_line): opened.write(line + "\n")
+        old = file.read_bytes().split(b"\n") if file.exists() else [] # A damaged line may be no text
+        kept = [other for other in old if other and _identity_of_line(other) != identity(row).encode()]
+        with write_atomically(file, "wb") as opened:
+            for line in sorted([*kept, _write_line(row).encode()], key=_order_of_line): opened.write(line + b"\n")
     return row
 
 # %% ../nbs/03_rows.ipynb #load-rows
