@@ -16,11 +16,9 @@ import pandas as pd
 import psutil
 import torch
 from accelerate import Accelerator
-from sklearn.metrics import f1_score
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ..scores import macro_f1, neighbor_votes
 from ..settings import PretrainConfig
 from ..core.model import JEPA, encode
 from .batches import Corpus, WholeFrames, make_loader, sample_held_out, sample_rows
@@ -41,10 +39,11 @@ def knn_score(
     held_features:np.ndarray, # (m, D) of frames of other patients
     held_labels:np.ndarray, # (m,) int
 )->float: # Macro-F1 over the classes that are held out, percent
-    "Classify held-out frames by their 20 nearest training frames, weighted by inverse cosine distance"
-    neighbors = KNeighborsClassifier(min(20, len(labels)), metric="cosine", weights="distance")
-    predicted = make_pipeline(StandardScaler(), neighbors).fit(features, labels).predict(held_features)
-    return float(100*f1_score(held_labels, predicted, labels=np.unique(held_labels), average="macro", zero_division=0))
+    "Classify held-out frames by the votes of their 20 nearest training frames"
+    scaler = StandardScaler().fit(features)
+    classes = max(np.max(labels), np.max(held_labels)) + 1
+    votes = neighbor_votes(scaler.transform(features), labels, scaler.transform(held_features), [20], classes)[0]
+    return float(macro_f1(held_labels, votes.argmax(1), classes))
 
 # %% ../../nbs/training/04_monitor.ipynb #validate
 FEATURES = 1024 # Held-out frames whose features are compared
