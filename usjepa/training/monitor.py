@@ -35,11 +35,13 @@ def rankme(
 # %% ../../nbs/training/04_monitor.ipynb #knn-score
 def knn_score(
     features:np.ndarray, # (n, D) of training frames
-    labels:np.ndarray, # (n,) int
+    labels:np.ndarray, # (n,) int; -1: not known, and such frames have no vote
     held_features:np.ndarray, # (m, D) of frames of other patients
-    held_labels:np.ndarray, # (m,) int
+    held_labels:np.ndarray, # (m,) int; frames of -1 are not judged
 )->float: # Macro-F1 over the classes that are held out, percent
     "Classify held-out frames by the votes of their 20 nearest training frames"
+    features, labels = features[labels >= 0], labels[labels >= 0]
+    held_features, held_labels = held_features[held_labels >= 0], held_labels[held_labels >= 0]
     scaler = StandardScaler().fit(features)
     classes = max(np.max(labels), np.max(held_labels)) + 1
     votes = neighbor_votes(scaler.transform(features), labels, scaler.transform(held_features), [20], classes)[0]
