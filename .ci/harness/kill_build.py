@@ -11,24 +11,22 @@ may be left. Then a bit is flipped, `--flips` times in each kind of file; openin
 and building again must restore the bytes. It ends with one line of counts, and with exit code 1 if anything differs."""
 import argparse
 import logging
-import multiprocessing
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from kills import flip_bit, kill_until_it_ends
 from PIL import Image
 
 from usjepa.data.build import build_corpus, read_rejected, sources_in
 from usjepa.data.corpus import damaged, open_corpus
 from usjepa.image.simulate import simulate
 
-FORK = multiprocessing.get_context("fork")  # Packages are imported once
 KINDS = ("shards/*", "parts/*", "index-*", "corpus.json", "rejected.csv")
 
 
@@ -45,18 +43,6 @@ def draw_originals(folder, frames):
 def build(originals, out, workers):
     "Build a corpus in this process"
     return build_corpus(sources_in([originals]), out, size=128, unit=10, workers=workers)
-
-
-def start(originals, out, workers):
-    "Begin or continue a build in a process of its own"
-    def run():
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
-        build(originals, out, workers)
-    process = FORK.Process(target=run)
-    process.start()
-    return process
 
 
 def contents(out):
@@ -81,13 +67,8 @@ def kill_builds(home, originals, kills, workers, draw):
     killed = ended = different = 0
     while killed < kills or not ended:
         out = new_folder(home, ended)
-        while True:
-            process = start(originals, out, workers)
-            process.join(draw.uniform(0, seconds) if killed < kills else None)
-            if not process.is_alive(): break
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            killed += 1
+        _, more = kill_until_it_ends(partial(build, originals, out, workers), seconds, kills - killed, draw)
+        killed += more
         ended += 1
         different += contents(out) != wanted or any(out.rglob("*.part"))
         shutil.rmtree(out)
@@ -111,10 +92,7 @@ def flip_bits(originals, out, flips, draw):
         found = mended = 0
         for _ in range(flips):
             file = draw.choice(sorted(out.glob(kind)))
-            content = bytearray(file.read_bytes())
-            bit = draw.randrange(8*len(content))
-            content[bit//8] ^= 1 << bit % 8
-            file.write_bytes(content)
+            file.write_bytes(flip_bit(file.read_bytes(), draw))
             found += kind == "parts/*" or is_found(out, kind)  # Parts are read by builds alone
             build(originals, out, 0)
             mended += contents(out) == wanted

@@ -12,16 +12,16 @@ damaged cache computed again, and the rows be the same. It ends with one line of
 anything differs."""
 import argparse
 import logging
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+from kills import flip_bit, kill_until_it_ends, start
 from PIL import Image
 
 from usjepa.evaluation.evaluate import evaluate
@@ -29,7 +29,6 @@ from usjepa.image.simulate import simulate
 from usjepa.rows import read_rows
 from usjepa.settings import ProbeConfig
 
-FORK = multiprocessing.get_context("fork")  # Packages are imported once
 ENCODERS = "raw-pixels,random-test_vit"
 
 
@@ -50,18 +49,6 @@ def ask(frames, root):
     evaluate(ENCODERS, f"folder:{frames}", "standardised", corruptions="clean,blur:2", config=config, preset="paper")
 
 
-def start(frames, root):
-    "Begin or continue an evaluation in a process of its own"
-    def run():
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
-        ask(frames, root)
-    process = FORK.Process(target=run)
-    process.start()
-    return process
-
-
 def rows_in(root):
     "The bytes of all files of rows"
     return {file.name: file.read_bytes() for file in sorted(root.rglob("*.jsonl"))}
@@ -73,22 +60,17 @@ def names_in(root): return sorted(file.relative_to(root).as_posix() for file in 
 def kill_evaluations(frames, home, kills, draw):
     "Kill evaluations; returns how many were killed, how many ended, and what was wrong"
     begun = time.monotonic()
-    start(frames, home/"calm").join()
+    start(partial(ask, frames, home/"calm")).join()
     seconds = time.monotonic() - begun
     rows, names = rows_in(home/"calm"), names_in(home/"calm")
     killed = ended = 0
     wrong = []
     while killed < kills:
         root = home/f"killed{ended}"
-        while True:
-            process = start(frames, root)
-            process.join(draw.uniform(0, seconds) if killed < kills else None)
-            if not process.is_alive(): break
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            killed += 1
+        exit_code, more = kill_until_it_ends(partial(ask, frames, root), seconds, kills - killed, draw)
+        killed += more
         ended += 1
-        if process.exitcode: wrong.append(f"exit code {process.exitcode}")
+        if exit_code: wrong.append(f"exit code {exit_code}")
         if rows_in(root) != rows: wrong.append("other rows")
         if names_in(root) != names: wrong.append(f"other files: {sorted({*names_in(root)} ^ {*names})[:4]}")
         shutil.rmtree(root)
@@ -120,9 +102,7 @@ def flip_bits(frames, root, flips, draw):
         named = same = 0
         for _ in range(flips):
             file = draw.choice(files)
-            content = bytearray(whole[file])
-            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-            file.write_bytes(content)
+            file.write_bytes(flip_bit(whole[file], draw))
             said.lines.clear()
             if kind == "rows": read_rows("evaluation")
             else:

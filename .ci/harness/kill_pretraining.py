@@ -11,17 +11,17 @@ log (measured seconds excepted), and no unfinished file may be left. Then single
 import argparse
 import json
 import logging
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from kills import flip_bit, kill_until_it_ends, start
 
 from usjepa.core.model import SIZES
 from usjepa.encoders.encoder import load_encoder
@@ -29,27 +29,10 @@ from usjepa.settings import PretrainConfig
 from usjepa.training.checkpoint import load_checkpoint
 from usjepa.training.train import pretrain
 
-FORK = multiprocessing.get_context("fork")  # Packages are imported once
-
-
-def start(config, folder):
-    "Begin or continue a run in a process of its own"
-    def run():
-        os.setsid()
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
-            pretrain(config, folder)
-    process = FORK.Process(target=run)
-    process.start()
-    return process
-
-
-def kill(process):
-    "Kill a run; its workers end by themselves when their parent is gone"
-    try: os.kill(process.pid, signal.SIGKILL)
-    except ProcessLookupError: pass
-    process.join()
+def run(config, folder):
+    "Begin or continue a run"
+    os.setsid()
+    pretrain(config, folder)
 
 
 def same(a, b):
@@ -81,9 +64,7 @@ def flip_bits(folder, flips, draw):
         whole = file.read_bytes()
         counts[kind] = 0
         for _ in range(flips):
-            data = bytearray(whole)
-            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-            file.write_bytes(data)
+            file.write_bytes(flip_bit(whole, draw))
             try:
                 if kind == "checkpoint": counts[kind] += load_checkpoint(folder)["step"] != step
                 else: load_encoder(file)
@@ -107,38 +88,31 @@ def main():
         "smoke", teacher="pixels", image_size=64, target_blocks=2, min_patches=2, steps=12, log_every=4, save_every=0,
         log_with="", workers=options.workers)
     wrong = []
-    kills = runs = while_writing = 0
+    kills = runs = 0
+    while_writing = []
     with tempfile.TemporaryDirectory() as root:
         quiet = Path(root)/"quiet"
-        start(config, quiet).join()  # Prepares the frames as well
+        start(partial(run, config, quiet)).join()  # Prepares the frames as well
         shutil.rmtree(quiet)
         began = time.monotonic()
-        start(config, quiet).join()
+        start(partial(run, config, quiet)).join()
         length = time.monotonic() - began
         while kills < options.kills:
             folder = Path(root)/f"run{runs}"
             runs += 1
-            ended = False
-            while not ended:
-                process = start(config, folder)
-                process.join(draw.random()*length)
-                ended = process.exitcode is not None
-                if not ended and kills == options.kills:
-                    process.join()
-                    ended = True
-                if ended: break
-                kill(process)
-                kills += 1
-                while_writing += any(folder.glob("*.part"))
-            if process.exitcode: wrong.append(f"run {runs} ended with exit code {process.exitcode}")
+            def look(): while_writing.append(any(folder.glob("*.part")))
+            work = partial(run, config, folder)
+            exit_code, more = kill_until_it_ends(work, length, options.kills - kills, draw, look)
+            kills += more
+            if exit_code: wrong.append(f"run {runs} ended with exit code {exit_code}")
             wrong += [f"run {runs}: {sentence}" for sentence in check_end(quiet, folder)]
             shutil.rmtree(folder)
             print(json.dumps(dict(kills=kills, runs=runs, wrong=len(wrong))), flush=True)
         found = flip_bits(quiet, options.flips, draw)
     for sentence in wrong: print(sentence)
     flips = ", ".join(f"{found[kind]} of {options.flips} in {kind}" for kind in found)
-    print(f"{kills} kills of {runs} runs with {options.workers} workers, {while_writing} of them with an unfinished "
-          f"file; {len(wrong)} differences; flipped bits found: {flips}")
+    print(f"{kills} kills of {runs} runs with {options.workers} workers, {sum(while_writing)} of them with an "
+          f"unfinished file; {len(wrong)} differences; flipped bits found: {flips}")
     if wrong or any(count != options.flips for count in found.values()): sys.exit(1)
 
 
