@@ -214,8 +214,9 @@ def write_atomically(
 # %% ../nbs/01_store.ipynb #lock
 @contextmanager
 def lock(
-    file:Path, # Made if it is not there, and left there
+    file:Path, # Made if it is not there
     seconds:float=0, # To wait for whoever holds the lock; -1: as long as it takes
+    remove:bool=False, # The file when the work is done, because whoever comes later finds it done
 ):
     "Keep other processes and threads out; raises OSError if one of them is inside and does not leave in time"
     file = Path(file)
@@ -226,6 +227,8 @@ def lock(
         raise OSError(f"another process is writing to {file.parent}: wait for it, or choose another folder") from error
     try: yield
     finally: held.release()
+    if remove:
+        with suppress(OSError): file.unlink()
 
 # %% ../nbs/01_store.ipynb #build-once
 _SUMS = ".sha256" # Name of the file that has the digests of the others
@@ -257,7 +260,7 @@ def build_once(
     folder = Path(folder)
     if _is_sound(folder): return folder
     key = folder.with_name(f".{folder.name[:50]}.lock")
-    with lock(key, -1):
+    with lock(key, -1, remove=True):
         if _is_sound(folder): return folder
         remove_parts_of(folder)
         if folder.exists(): logging.getLogger("usjepa").warning("%s is damaged, and made again", folder.name)
@@ -266,7 +269,6 @@ def build_once(
             fill(part)
             (part/_SUMS).write_text(folder_digests(part))
             _remove(folder)
-    with suppress(OSError): key.unlink() # Whoever still waits for it finds the folder
     return folder
 
 # %% ../nbs/01_store.ipynb #json

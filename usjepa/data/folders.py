@@ -27,7 +27,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..image.readers import is_litter, open_clips, reader_of, walk_files
 from ..settings import check_name
 from ..store import code_of, user_path
-from .frames import file_contents, file_stamp, threaded, remember
+from .frames import file_contents, file_stamp, remember, threaded
 
 # %% ../../nbs/data/02_folders.ipynb #log
 log = logging.getLogger("usjepa")

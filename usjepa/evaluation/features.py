@@ -6,9 +6,9 @@
 __all__ = ['BATCH', 'feature_key', 'region_mean', 'poolings_of', 'extract_features', 'CorruptedFrames']
 
 # %% ../../nbs/evaluation/01_features.ipynb #imports
+import re
 import sys
 import zlib
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -58,8 +58,8 @@ BATCH = 32 # Frames of a forward pass
 def _compute_batch(encoder, frames, places):
     "Features (B, D) of some frames in every pooling, since the forward pass is what costs"
     device = next(encoder.parameters(), torch.empty(0)).device
-    images = torch.from_numpy(np.array(frames.images[places])).to(device)
-    regions = torch.from_numpy(np.array(frames.regions[places])).to(device)
+    images = torch.from_numpy(np.asarray(frames.images[places])).to(device)
+    regions = torch.from_numpy(np.asarray(frames.regions[places])).to(device)
     tokens = encoder.tokens(images[:, None])
     features = {name: POOLINGS[name](tokens) for name in poolings_of(encoder) if name in POOLINGS}
     features["region_mean"] = region_mean(tokens, regions)
@@ -82,11 +82,11 @@ def extract_features(
 )->np.ndarray: # (n, D) float32, a row per frame
     "Extract frozen features, or find them in the cache; raises ValueError for an unknown pooling"
     pooling = check_name(f"pooling of {encoder.name}", pooling or encoder.pooling, poolings_of(encoder))
-    name = f"features/{encoder.name.replace('/', '-')[-40:]}-{feature_key(encoder, frames)[:24]}"
+    file_name = re.sub(r"[^\w.-]", "-", encoder.name)[-40:]
+    name = f"features/{file_name}-{feature_key(encoder, frames)[:24]}"
     waiting = cache_root()/f"{name}.{fingerprint(frames.keys)[:12]}.lock" # Who wants the same features waits for them
-    with lock(waiting, -1):
+    with lock(waiting, -1, remove=True):
         kept = remember(name, frames.keys, lambda places: _compute(encoder, frames, places))
-    with suppress(OSError): waiting.unlink()
     return np.stack([tensors_of(features)[pooling] for features in kept])
 
 # %% ../../nbs/evaluation/01_features.ipynb #corrupted-frames

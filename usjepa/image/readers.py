@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 import av
@@ -154,6 +154,7 @@ class _Watched:
     "An open file that stops whoever reads too long, one entry of millions after another"
     def __init__(self, file): self.file = file
     def __getattr__(self, name): return getattr(self.file, name)
+    def __repr__(self): return Path(self.file.name).name # As Pillow says it of what it cannot identify
 
     def read(self, *size):
         if time.thread_time() > getattr(_working, "end", math.inf): raise ValueError("it takes too long")
@@ -260,28 +261,22 @@ def _inflate(path, meta):
     check_limit("bytes", 4*len(inflated)) # pydicom keeps some copies
     return pydicom.dcmread(path)
 
-def _ffmpeg_frames(path, start, ds, wanted):
-    "The wanted frames of a file of lossless JPEG or JPEG-LS"
-    count = int(ds.get("NumberOfFrames") or 1)
+def _encoded_frames(path, start, count, end):
+    "Yield the bytes of the first `end` compressed frames of a DICOM file"
     with open(path, "rb") as file:
         file.seek(start + 12) # Behind the tag of the pixels
-        for number, data in enumerate(generate_frames(_Watched(file), number_of_frames=count)):
-            if number > wanted[-1]: return
-            if number not in wanted: continue
-            codec = av.CodecContext.create("jpegls", "r") # It decodes lossless JPEG too
-            codec.options = dict(max_pixels=str(int(_limit("pixels"))))
-            frame, = codec.decode(av.Packet(data)) + codec.decode(None)
-            pixels = frame.to_ndarray(format="rgb24" if ds.SamplesPerPixel == 3 else None)
-            unconverted = frame.format.name in ("rgb24", "bgr24") and ds.PhotometricInterpretation.startswith("YBR")
-            yield convert_color_space(pixels, "YBR_FULL", "RGB") if unconverted else pixels
+        yield from islice(generate_frames(_Watched(file), number_of_frames=count), end)
 
-def _check_frames(path, start, count, wanted):
-    "Refuse a DICOM file if one of the wanted frames is a JPEG of too many scans"
-    with open(path, "rb") as file:
-        file.seek(start + 12) # Behind the tag of the pixels
-        for number, data in enumerate(generate_frames(_Watched(file), number_of_frames=count)):
-            if number > wanted[-1]: return
-            _check_scans(data)
+def _ffmpeg_frames(encoded, ds, wanted):
+    "The wanted frames of a file of lossless JPEG or JPEG-LS"
+    for number, data in enumerate(encoded):
+        if number not in wanted: continue
+        codec = av.CodecContext.create("jpegls", "r") # It decodes lossless JPEG too
+        codec.options = dict(max_pixels=str(int(_limit("pixels"))))
+        frame, = codec.decode(av.Packet(data)) + codec.decode(None)
+        pixels = frame.to_ndarray(format="rgb24" if ds.SamplesPerPixel == 3 else None)
+        unconverted = frame.format.name in ("rgb24", "bgr24") and ds.PhotometricInterpretation.startswith("YBR")
+        yield convert_color_space(pixels, "YBR_FULL", "RGB") if unconverted else pixels
 
 def _open_dicom(path, modality=None):
     "The clip of a DICOM file; a modality that is not allowed, or no pixels, raises ValueError"
@@ -307,9 +302,11 @@ def _open_dicom(path, modality=None):
     exact = (syntax in JPEG_LOSSLESS and ds.BitsAllocated == 8) or (syntax in JPEG_LS and ds.SamplesPerPixel == 1)
     def read(wanted):
         indices = list(_below(wanted, count))
-        if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit): _check_frames(path, start, count, indices)
+        encoded = _encoded_frames(path, start, count, max(indices, default=-1) + 1)
+        if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+            for data in encoded: _check_scans(data)
         with open(path, "rb") as file:
-            if exact: pixels = _ffmpeg_frames(path, start, ds, indices)
+            if exact: pixels = _ffmpeg_frames(encoded, ds, indices)
             else: pixels = iter_pixels(ds if deflated else _Watched(file), indices=indices, **options)
             with closing(pixels):
                 for frame in pixels: yield _dicom_frame(frame, ds)
