@@ -190,7 +190,7 @@ class Forks:
 
     def try_cell(self, cell, mutants):
         "Try each mutant of a cell in a process of its own; in that process, return at once"
-        snapshot = Snapshot([ROOT/"data/runs", Path(tempfile.gettempdir())])
+        snapshot = Snapshot([ROOT/"data", ROOT/"nbs", Path(tempfile.gettempdir())])
         if not self.tried_unchanged:
             self.tried_unchanged = True
             if self.fails(cell, cell.source, snapshot): raise SystemExit("a fork fails without any change")
