@@ -82,8 +82,8 @@ def extract_features(
 )->np.ndarray: # (n, D) float32, a row per frame
     "Extract frozen features, or find them in the cache; raises ValueError for an unknown pooling"
     pooling = check_name(f"pooling of {encoder.name}", pooling or encoder.pooling, poolings_of(encoder))
-    file_name = re.sub(r"[^\w.-]", "-", encoder.name)[-40:]
-    name = f"features/{file_name}-{feature_key(encoder, frames)[:24]}"
+    file_name = re.sub(r"[^\w.-]", "-", encoder.name)[-40:] # Which the progress shows
+    name = f"features/{feature_key(encoder, frames)[:24]}/{file_name}"
     waiting = cache_root()/f"{name}.{fingerprint(frames.keys)[:12]}.lock" # Who wants the same features waits for them
     with lock(waiting, -1, remove=True):
         kept = remember(name, frames.keys, lambda places: _compute(encoder, frames, places))
