@@ -163,6 +163,7 @@ class Forks:
     def __init__(self, module):
         self.notebook = notebook_of(module)
         self.mutants = read_mutants([module])
+        self.shell = CaptureShell(self.notebook)
         self.is_fork = False
         self.tried_unchanged = False
 
@@ -171,7 +172,7 @@ class Forks:
         os.chdir(self.notebook.parent)
         try:
             notebook = NBProcessor(self.notebook, procs=FrontmatterProc, process=True).nb
-            CaptureShell(self.notebook).run_all(notebook, exc_stop=True, preproc=self.before)
+            self.shell.run_all(notebook, exc_stop=True, preproc=self.before)
         except BaseException as error:
             if self.is_fork: os._exit(1)
             print(repr(error), file=sys.stderr)
@@ -207,6 +208,7 @@ class Forks:
         if child == 0:
             os.setsid()
             self.is_fork = True
+            self.kept = dict(self.shell.user_ns)  # To delete a video here would wait for threads that were not forked
             cell.source = source
             return False
         status = wait(child)
