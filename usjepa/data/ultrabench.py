@@ -259,7 +259,8 @@ class Recipe:
     splits:dict # Name → rule and its settings; "published" comes first
     license:str # Of the data
     citation:str # What to cite
-    source:str # How to get it
+    source:str # What to get there
+    url:str # The page that has it
     known:str # Known trouble, reported by `check_task`
 
 def _read_recipes():
@@ -312,7 +313,7 @@ def _nothing_found(recipe, top):
     seen = ", ".join(sorted(os.listdir(top))[:6]) or "nothing" if top.is_dir() else "no such folder"
     return (
         f"no {recipe.title} in {top}: looked for {wanted} or UltraBench's test.json, "
-        f"there (or in {', '.join(recipe.folders)}) found {seen}; get it from {recipe.source}")
+        f"there (or in {', '.join(recipe.folders)}) found {seen}; get it from {recipe.url}: {recipe.source}")
 
 def find_task(
     name:str, # Task
@@ -335,7 +336,7 @@ def _mark_absent(frames, recipe):
     first = frames.path[gone].iloc[0]
     found = f"{gone.sum()} of {used.sum()} files that {recipe.title} lists are not there, the first is {first}"
     if recipe.title != "POCUS" and gone.sum() > .01*used.sum():
-        raise FileNotFoundError(f"{found}: unpack it again from {recipe.source}")
+        raise FileNotFoundError(f"{found}: unpack it again ({recipe.url}: {recipe.source})")
     log.warning("%s", found)
     return frames.assign(split=frames.split.mask(gone, "absent"))
 
