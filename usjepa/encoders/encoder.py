@@ -103,6 +103,7 @@ POOLINGS = {
     "mean": lambda tokens: tokens["patch"].mean(1),
     "cls+mean": lambda tokens: torch.cat([tokens["cls"], tokens["patch"].mean(1)], 1),
     "mean_prenorm_ln": lambda tokens: pool_prenorm(tokens["last"]),
+    "mean_fc_norm": lambda tokens: tokens["mean_fc_norm"],
     "mean_preneck": lambda tokens: tokens["last"].mean(1),
     "mean_neck": lambda tokens: tokens["neck"].mean(1),
     "pixels": lambda tokens: tokens["pixels"],
@@ -193,6 +194,7 @@ class Encoder(nn.Module):
         self.set_size(x.shape[2:])
         before = self.spec.tokens != "patch" or "mean_prenorm_ln" in self.spec.poolings
         out = read_tokens(self.model, x.to(weight.device, weight.dtype), before)
+        if "mean_fc_norm" in self.spec.poolings: out["mean_fc_norm"] = self.model.fc_norm(out["patch"].mean(1))
         return out | dict(patch=out[self.spec.tokens])
 
     def features(self,
@@ -246,6 +248,7 @@ def timm_spec(
         model = timm.create_model(architecture, num_classes=0, pretrained_cfg_overlay=config)
     images = model.pretrained_cfg
     channels, size, _ = images["input_size"]
+    hub = images.get("hf_hub_id") or ""
     return EncoderSpec(
         name=name,
         architecture=architecture,
@@ -260,9 +263,9 @@ def timm_spec(
         layouts=("any timm",),
         containers=("state_dict", "model"),
         file=f"{architecture}.safetensors",
-        hub=images.get("hf_hub_id") or "",
-        source=f"huggingface.co/{images.get('hf_hub_id')}",
-        url=f"https://huggingface.co/{images.get('hf_hub_id')}",
+        hub=hub,
+        source=f"huggingface.co/{hub}" if hub else "whoever trained it: timm has no weights of it",
+        url=f"https://huggingface.co/{hub}" if hub else "https://github.com/huggingface/pytorch-image-models",
         license=images.get("license") or "",
     )
 
