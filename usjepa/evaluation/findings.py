@@ -12,9 +12,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ..rows import read_test_set
 from .claims import verdict, with_origin
-from .evaluate import compare
+from .evaluate import compare, rows_with, test_set_of
 from .statistics import auroc_bootstrap, cluster_bootstrap
 
 # %% ../../nbs/evaluation/06_findings.ipynb #name-rows
@@ -51,7 +50,7 @@ class Estimate:
 
 def _draws(row, score):
     "A score (R,) of a row on resampled patients; the same patients for every row of a test set"
-    test = read_test_set(row)
+    test = test_set_of(row, score)
     return auroc_bootstrap(test) if score == "auroc" else cluster_bootstrap(test)
 
 def _mean_draws(runs, score):
@@ -60,7 +59,7 @@ def _mean_draws(runs, score):
 
 def mean_score(
     runs:pd.DataFrame, # Rows of one question: a line a run
-    score:str, # macro_f1 or auroc
+    score:str, # Of SCORE_FIELDS
 )->Estimate: # In percent; without an interval for AUROC of rows without ranks
     "Average a score over runs"
     if score == "auroc" and runs.ranks.isna().any(): return Estimate(runs.auroc.mean(), np.nan, np.nan)
@@ -70,7 +69,7 @@ def mean_score(
 def mean_difference(
     runs:pd.DataFrame, # Rows of one question: a line a run
     others:pd.DataFrame, # Rows of the same question
-    score:str, # macro_f1 or auroc
+    score:str, # Of SCORE_FIELDS
 )->Estimate: # In points: runs minus others
     "Compare runs with others on the same patients"
     tests = []
@@ -87,10 +86,10 @@ def mean_difference(
 def comparisons(
     rows:pd.DataFrame, # From `name_rows`: one question
     student:str, # The name of a line
-    score:str, # macro_f1 or auroc
-)->dict: # Name → Estimate, the student minus that line; lines without ranks have no AUROC
+    score:str, # Of SCORE_FIELDS
+)->dict: # Name → Estimate, the student minus that line; lines whose rows do not have the score are left out
     "Compare a student with every other line"
-    if score == "auroc": rows = rows[rows.ranks.notna()]
+    rows = rows_with(rows, score)
     runs = rows[rows.name == student]
     others = {name: part for name, part in rows.groupby("name", sort=False) if name != student}
     return {name: mean_difference(runs, part, score) for name, part in others.items()}
@@ -130,4 +129,3 @@ def finding(
         if len(names) > 6: names = [f"the {len(names)} other lines"]
         if names: parts.append(f"{words} {_listed(names)}")
     return f"{where}, by {score}, the {student} {_listed(parts)}."
-

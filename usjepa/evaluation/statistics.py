@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESAMPLES', 'mean_auroc', 'draw_groups', 'cluster_bootstrap', 'interval', 'paired_test', 'rank_frames',
            'auroc_bootstrap', 'paired_auroc', 'holm', 'chance_test', 'average_ranks', 'critical_difference',
-           'summarize']
+           'score_interval', 'summarize']
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #imports
 from dataclasses import dataclass, replace
@@ -248,6 +248,12 @@ def critical_difference(
     return float(studentized_range.ppf(1-level, encoders, np.inf)/np.sqrt(2)*np.sqrt(encoders*(encoders+1)/(6*tasks)))
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #summarize
+def score_interval(
+    test:TestSet, # With predictions
+)->list: # [low, high] of macro-F1 in percent, or None as in `interval`
+    "Find the interval of macro-F1 over patients"
+    return interval(cluster_bootstrap(test), find_clusters(test))
+
 def summarize(
     labels:np.ndarray, # (n,) int
     probabilities:np.ndarray, # (S, n, K) of S probes
@@ -257,7 +263,7 @@ def summarize(
     test = TestSet(labels, probabilities.argmax(2), patients, None, probabilities.shape[2])
     clusters = find_clusters(test)
     summary = mean_scores(labels, test.predictions, test.classes)
-    summary["interval"] = interval(cluster_bootstrap(test), clusters)
+    summary["interval"] = score_interval(test)
     summary["ece"] = float(np.mean([calibration_error(labels, p) for p in probabilities]))
     if len(np.unique(labels)) < 2: return summary | dict(auroc=None, auroc_interval=None)
     areas = [auroc_bootstrap(replace(test, ranks=rank_frames(p[None]))) for p in probabilities]
