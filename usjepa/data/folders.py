@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['log', 'MARK', 'SIDES', 'EXPECTED', 'COLUMNS', 'BLANK', 'MAX_UNREADABLE', 'readable', 'Account', 'Header',
-           'save_simulated', 'read_header', 'read_headers', 'is_simulated', 'plain', 'side_of', 'clean_labels', 'Scan',
-           'read_class_folders', 'read_csv', 'read_own']
+           'save_simulated', 'read_header', 'read_headers', 'is_simulated', 'plain', 'clean', 'side_of', 'sides_of',
+           'fold_of', 'clean_labels', 'Scan', 'read_class_folders', 'read_csv', 'read_own']
 
 # %% ../../nbs/data/02_folders.ipynb #imports
 import io
@@ -17,14 +17,17 @@ import unicodedata
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..image.readers import is_litter, open_clips, reader_of, walk_files
+from ..image.readers import SUFFIXES, is_litter, open_clips, reader_of, walk_files
 from ..settings import check_name
 from ..store import code_of, user_path
 from .frames import file_contents, file_stamp, remember, threaded
@@ -116,48 +119,117 @@ def is_simulated(
 # %% ../../nbs/data/02_folders.ipynb #names
 SIDES = dict(
     train=("train", "training", "tr", "trn", "trainset", "trainingset", "imagestr"),
-    val=("val", "valid", "validation", "validate", "valset", "validationset", "dev", "development", "vl"),
+    val=("val", "valid", "validation", "validate", "valset", "validationset", "dev", "development", "vl", "tuning"),
     test=("test", "testing", "te", "ts", "tst", "testset", "holdout", "imagests"))
+_FILLERS = set( # Words beside the name of a part that say nothing: Test_images, 1_train, Training set (n=80)
+    "set sets data dataset image images img imgs pictures frames scans samples split part subset folder cases "
+    "patients cropped crops resized new final n".split())
 
 def plain(
     name, # Of a patient, class, column or folder
-)->str: # Stripped, composed, without case
+)->str: # Stripped, composed, without case and without characters that nobody sees
     "Make names comparable"
-    return unicodedata.normalize("NFC", str(name)).strip().casefold()
+    return clean(name).casefold()
+
+def clean(
+    name, # Of a class, a patient or a column
+)->str: # Stripped, composed, without characters that nobody sees
+    "Take off what is invisible in a name"
+    seen = (letter for letter in str(name) if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFC", "".join(seen)).strip()
+
+def _words_of(
+    name, # Of a folder
+)->list: # Its words in lower case, without numbers
+    "Cut a name where its words begin: trainImages, train_images and train-images alike"
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", clean(name))
+    return re.findall(r"[^\W\d_]+", apart.casefold())
 
 def side_of(
     name:str, # Of a folder, or a word in a table
 )->str: # train, val or test; empty if it is none of their names
     "Recognize the usual names of the three parts of a split"
+    side, others = _side_and_others(name)
+    return side if not set(others) - _FILLERS else ""
+
+def _side_and_others(name):
+    "The part of a split that a name holds, and its other words; no part if it holds two"
     word = re.sub(r"[\W_]", "", plain(name))
-    return next((side for side, names in SIDES.items() if word in names), "")
+    for side, names in SIDES.items():
+        if word in names: return side, []
+    words = _words_of(name)
+    sides = [(side, word) for word in words for side, names in SIDES.items() if word in names]
+    if len(sides) != 1: return "", words
+    side, found = sides[0]
+    return side, [word for word in words if word != found]
+
+def sides_of(
+    names, # Of folders beside each other
+)->dict: # Name → train, val or test, of those that are one
+    "Recognize the parts of a split among folders; words that all of them have say nothing (busi_train, busi_test)"
+    sides = {name: side_of(name) for name in names}
+    alike = {} # Other words → names
+    for name in names:
+        side, others = _side_and_others(name)
+        if side: alike.setdefault(tuple(others), []).append(name)
+    if len(alike) == 1:
+        several = {name: _side_and_others(name)[0] for name in next(iter(alike.values()))}
+        if len(set(several.values())) > 1: sides |= several
+    return {name: side for name, side in sides.items() if side}
+
+_FOLD = re.compile(r"(?:fold|folds|cv|split|partition|k|kfold)[ _.-]*(\d+)", re.I)
+
+def fold_of(
+    name:str, # Of a folder
+)->str: # Its number; empty if it is none
+    "Recognize the folders of a cross-validation: fold1, Fold_2, cv0"
+    found = _FOLD.fullmatch(clean(name))
+    return str(int(found[1])) if found else ""
 
 def clean_labels(
     labels, # (n,) str
 )->list: # (n,) str: stripped and composed
-    "Clean names of classes; raises ValueError if two differ only in case"
-    labels = [unicodedata.normalize("NFC", str(label)).strip() for label in labels]
+    "Clean names of classes; raises ValueError if two are nearly one"
+    labels = [clean(label) for label in labels]
     spellings = {}
-    for label in dict.fromkeys(labels): spellings.setdefault(plain(label), []).append(label)
+    for label in dict.fromkeys(labels): spellings.setdefault(_spelled(label), []).append(label)
     for several in spellings.values():
         if len(several) == 1: continue
         raise ValueError(
-            f"the labels {' and '.join(map(repr, several))} differ only in case: "
+            f"the labels {' and '.join(map(repr, several))} differ only in case, zeros or spaces: "
             "write them alike if they are one class, or give one another name")
     return labels
 
+def _spelled(label):
+    "A label as another hand may write it: 1.0 is 1 and 01, fat_liver is 'Fat liver'; signs and 1-2 stay"
+    label = plain(label)
+    if re.fullmatch(r"[+-]?\d+([.,]\d+)?", label): return repr(float(label.replace(",", ".")))
+    return re.sub(r"(?<=[^\W\d_])[\s_-]+(?=[^\W_])|(?<=\d)[\s_-]+(?=[^\W\d_])", "", label)
+
 # %% ../../nbs/data/02_folders.ipynb #masks
-_MASK_WORD = "masks?|seg|segmentations?|annotations?|annotated|gt|ground[ _-]?truth|outlines?|contours?|overlays?|roi"
-_MASK_FOLDER = re.compile(_MASK_WORD, re.I)
-_MASK_NAME = re.compile(rf"(.*?)[ _.-]+({_MASK_WORD})([ _-]*[(]?\d+[)]?)?", re.I)
-_MASK_FIRST = re.compile(rf"({_MASK_WORD})[ _.-]+(.*)", re.I)
+_MASK_WORD = (
+    "masks?|msk|seg|segmentations?|annotations?|annotated|gt|ground[ _-]?truth|outlines?|contours?|overlays?|roi")
+_MASK_FOLDER = re.compile(rf"(.*[ _-])?({_MASK_WORD}|labels?|labelstr|labelsts|segmentation_?class)([ _-].*)?", re.I)
+_PART_OF = "lesions?|tumou?rs?|nodules?|others?" # Of a picture, if that is there as well: case001_tumor.png
+_MASK_NAME = re.compile(rf"(.*?)[ _.-]+({_MASK_WORD}|{_PART_OF})([ _-]*[(]?\d+[)]?)?", re.I)
+_MASK_CAMEL = re.compile(r"(.*[a-z0-9])(Mask|Seg|Segmentation|GT)(\d*)")
+_MASK_FIRST = re.compile(rf"({_MASK_WORD})[ _.-]*(.+)", re.I)
+_PICTURE_WORD = "images?|img|us|frame|original|orig|pic|picture|scan|raw|bmode"
+_PICTURE_NAME = re.compile(rf"(.*?)[ _.-]+({_PICTURE_WORD})", re.I)
+_PICTURE_FIRST = re.compile(rf"({_PICTURE_WORD})[ _.-]*(.+)", re.I)
 
 def _pictured(stem):
     "The name of the picture that a mask of this name belongs to; the name itself if it says nothing of a mask"
-    after = _MASK_NAME.fullmatch(stem)
+    after = _MASK_NAME.fullmatch(stem) or _MASK_CAMEL.fullmatch(stem)
     before = _MASK_FIRST.fullmatch(stem)
     if after: return after[1]
     return before[2] if before else stem
+
+def _picture_names(stem):
+    "A name, and what is left of it without a word for a picture: 001_image is 001"
+    after = _PICTURE_NAME.fullmatch(stem)
+    before = _PICTURE_FIRST.fullmatch(stem)
+    return {stem} | ({after[1]} if after else set()) | ({before[2]} if before else set())
 
 @cache
 def _mask_folder(place):
@@ -168,15 +240,19 @@ def find_masks(
     files:list, # PurePosixPath, relative to one folder
 )->set: # Those that outline what another one shows
     "Find masks by their names and folders"
-    here = {(file.parent, file.stem) for file in files}
     folder_of = {file: _mask_folder(file.parent) for file in files}
-    outside = {file.stem for file in files if folder_of[file] is None}
+    base_of = {file: _pictured(file.stem) for file in files}
+    here = set() # Folder and name of each picture
+    outside = set() # Names of pictures that lie in no folder of masks
+    for file in files:
+        names = {file.stem} if base_of[file] != file.stem else _picture_names(file.stem)
+        here |= {(file.parent, name) for name in names}
+        if folder_of[file] is None: outside |= names
     masks = set()
     twins = Counter()
-    for file in files:
-        base = _pictured(file.stem)
+    for file, base in base_of.items():
         if base != file.stem and (file.parent, base) in here: masks.add(file)
-        if folder_of[file]: twins[folder_of[file]] += 1 if {base, file.stem} & outside else -1
+        if folder_of[file]: twins[folder_of[file]] += 1 if (_picture_names(file.stem) | {base}) & outside else -1
     return masks | {file for file, folder in folder_of.items() if folder and twins[folder] > 0}
 
 # %% ../../nbs/data/02_folders.ipynb #layout
@@ -206,8 +282,9 @@ def _folders_beside(root, scans):
 def _check_empty_sides(root, scans):
     "Stop at a part of a split that is empty"
     names = _next_level(scans)
-    empty = [name for name in _folders_beside(root, scans) if side_of(name) and name not in names]
-    if empty and any(map(side_of, names)):
+    sides = sides_of(_folders_beside(root, scans))
+    empty = [name for name in sides if name not in names]
+    if empty and any(name in sides for name in names):
         raise ValueError(
             f"{root} has no picture or clip in {empty[0]!r}: expected some, or no such folder beside {_shown(names)}")
 
@@ -235,39 +312,57 @@ def _read_sides(root, scans, account):
     "Read the split where folders are named like its parts"
     if scans: _check_empty_sides(root, scans)
     names = _next_level(scans)
-    sides = {side_of(name) for name in names} - {""}
-    others = [name for name in names if not side_of(name)]
-    if len(sides) == 1 and others:
-        named = next(name for name in names if side_of(name))
+    sides = sides_of(names)
+    others = [name for name in names if name not in sides]
+    if len(set(sides.values())) == 1 and others:
         raise ValueError(
-            f"{account.where} has a folder {named!r}, named like a part of a split, beside {_shown(others)}: expected "
-            "at least train and test, or, if it is a class, a name that is none of train, val, test and their variants")
+            f"{account.where} has a folder {next(iter(sides))!r}, named like a part of a split, beside "
+            f"{_shown(others)}: expected at least train and test, or, if it is a class, a name that is none of train, "
+            "val, test and their variants")
     if not sides: return scans
     for scan in scans:
-        if side_of(scan.place[0]): continue
+        if scan.place[0] in sides: continue
         account.leave_out(f"in {scan.place[0]}/, beside the parts of the split", scan.file)
-    scans = [scan for scan in scans if side_of(scan.place[0])]
+    scans = [scan for scan in scans if scan.place[0] in sides]
     for scan in scans:
-        scan.split = side_of(scan.place[0])
+        scan.split = sides[scan.place[0]]
         scan.place = scan.place[1:]
-    account.add(f"split: given by the folders {_shown(set(names) - set(others))}")
+    account.add(f"split: given by the folders {_shown(sides)}")
     return scans
 
 def _read_sides_below(scans, account):
     "Read the split where each class has folders of its parts"
     if any(scan.split for scan in scans): return scans
-    below = [scan for scan in scans if len(scan.place) > 1]
-    sides = {side_of(scan.place[1]) for scan in below} - {""}
-    for scan in below: scan.split = side_of(scan.place[1])
-    inside = [scan for scan in scans if scan.split]
-    if len(sides) < 2 or len(inside) < .5*len(scans):
-        for scan in below: scan.split = ""
-        return scans
+    below = {} # Class → names of its folders
+    for scan in scans:
+        if len(scan.place) > 1: below.setdefault(scan.place[0], set()).add(scan.place[1])
+    sides = {upper: sides_of(names) for upper, names in below.items()}
+    found = {side for of_class in sides.values() for side in of_class.values()}
+    inside = [scan for scan in scans if len(scan.place) > 1 and scan.place[1] in sides[scan.place[0]]]
+    if len(found) < 2 or len(inside) < .5*len(scans): return scans
+    for scan in inside: scan.split = sides[scan.place[0]][scan.place.pop(1)]
     for scan in scans:
         if not scan.split: account.leave_out("beside the parts of the split", scan.file)
-    for scan in inside: del scan.place[1]
     account.add("split: given by folders below the classes")
     return inside
+
+def _read_folds(scans, account):
+    "Read the split where folders are numbered as folds, above the classes or below each of them"
+    for level in (0, 1):
+        numbers = [fold_of(scan.place[level]) if len(scan.place) > level else "" for scan in scans]
+        folds = set(numbers) - {""}
+        if len(folds) < 2: continue
+        names = {scan.place[level] for scan in scans if len(scan.place) > level}
+        deeper = {name for scan in scans for name in scan.place[level + 1:level + 2]}
+        if "" in numbers or any(scan.split for scan in scans) or sides_of(deeper):
+            raise ValueError(
+                f"{account.where} has folds beside or above the parts of a split ({_shown(names)}): expected the "
+                "classes in every fold and nothing beside the folds, or one of them: its own train and test")
+        for scan, number in zip(scans, numbers):
+            scan.split = number
+            del scan.place[level]
+        account.add(f"split: folds given by the folders {_shown(names)}")
+        return
 
 def _say_empty_classes(root, scans, account):
     "A line for folders that could be classes and hold no picture or clip"
@@ -276,25 +371,59 @@ def _say_empty_classes(root, scans, account):
     empty = [name for name in _folders_beside(root, scans) if name not in names and not _MASK_FOLDER.fullmatch(name)]
     if names and empty: account.add(f"careful: no picture or clip that can be used is in {_shown(empty)}")
 
-def _patients_above(scans):
-    "Whether the upper of two levels is the patient: numbered folders in which a few names without numbers come back"
+def _drop_single_below(scans):
+    "Skip a level at which each class has one folder that says nothing: images, or benign_images"
+    below = {} # Class → names of its folders
+    for scan in scans: below.setdefault(scan.place[0], set()).add(scan.place[1] if len(scan.place) > 1 else "")
+    if any(len(names) > 1 or "" in names for names in below.values()): return
+    single = {upper: names.pop() for upper, names in below.items()}
+    alike = len(set(single.values())) == 1 and not _numbered(single.values())
+    if alike or all(set(_words_of(name)) <= _FILLERS | set(_words_of(upper)) for upper, name in single.items()):
+        for scan in scans: del scan.place[1]
+
+_PLACE = re.compile(
+    "(site|cent(er|re)|hospital|clinic|device|machine|scanner|vendor|probe|operator|batch|cohort|dataset|domain|view|"
+    r"plane|visit|session|year|day|week|month)?[ _-]*((19|20)\d\d|\d*|[a-z])", re.I)
+
+def _numbered(names):
+    "Whether most names are numbered, as those of patients are; sites, devices, visits and years are no patients"
+    patients = [re.search(r"\d\d|\d$", name) and not _is_place(name) for name in names]
+    return sum(map(bool, patients)) > .5*len(patients)
+
+def _is_place(name):
+    found = _PLACE.fullmatch(name.strip())
+    return bool(found and (found[1] or found[4]))
+
+def _on_one_side(scans, level):
+    "Whether the names at a level are in one part of a given split each"
+    sides = {} # Name → parts
+    for scan in scans: sides.setdefault(tuple(scan.place[level:level + 1]), set()).add(scan.split)
+    return all(len(parts) == 1 and parts != {""} for parts in sides.values())
+
+def _upper_is_patient(scans, account):
+    "Whether the upper of two levels is the patient and the lower the class; raises ValueError if nobody can tell"
     pairs = {tuple(scan.place[:2]) for scan in scans if len(scan.place) > 1}
     upper = {up for up, _ in pairs}
     lower = Counter(low for _, low in pairs)
-    if not 2 <= len(lower) <= 30 or len(upper) < 2*len(lower): return False
-    numbered = np.mean([bool(re.search(r"\d", up)) for up in upper]) > .5
-    return numbered and not any(re.search(r"\d", low) for low in lower) and min(lower.values()) > 1
+    again = [low for low, count in lower.items() if count > 1]
+    if len(upper) < 2 or len(again) <= .5*len(lower): return False # Names below differ from class to class
+    if _on_one_side(scans, 1) != _on_one_side(scans, 0): return _on_one_side(scans, 0) # People are, classes are not
+    above, below = _numbered(upper), _numbered(lower)
+    if above and not below and len(upper) >= 2*len(lower): return True
+    if below and (not above or len(lower) > len(upper)): return False
+    raise ValueError(
+        f"{account.where}: the folders {_shown(lower)} come back in {_shown(upper)}, so it cannot be told which of "
+        "them are the classes, and which sites, devices, views or people; expected class/file, class/patient/file with "
+        "a name of its own for each patient, or a table with the columns path, label and patient")
 
 def _read_classes(scans, account):
     "Read class and patient of each file: the class comes first in `place`"
     for scan in scans: scan.place = list(scan.place)
-    if _patients_above(scans):
+    _drop_single_below([scan for scan in scans if scan.place])
+    if _upper_is_patient(scans, account):
         account.add("layout: patient/class/file")
         for scan in scans: scan.place[:2] = scan.place[1::-1]
-    below = {tuple(scan.place[1:2]) for scan in scans}
-    single = len(below) == 1 and below != {()}
     for scan in scans:
-        if single: del scan.place[1]
         if len(scan.place) > 1: scan.patient = scan.place[1]
     return scans
 
@@ -332,6 +461,7 @@ def read_class_folders(
     _skip_single_level(root, scans, account)
     scans = _drop_strays(scans, account)
     scans = _read_sides_below(scans, account)
+    _read_folds(scans, account)
     _say_empty_classes(root, scans, account)
     scans = _read_classes(scans, account)
     names = _next_level(scans)
@@ -350,62 +480,140 @@ def read_class_folders(
         split=[scan.split for scan in scans]))
 
 # %% ../../nbs/data/02_folders.ipynb #csv
-COLUMNS = dict( # What a column is for → its usual names, the first that is there counts
-    path=("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
-    label=("label", "class", "class_name"),
-    patient=("patient", "patient_id", "patientid", "case", "case_id", "subject", "subject_id", "group"),
+COLUMNS = dict( # What a column is for → its usual names without spaces and marks, the first that is there counts
+    path=("path", "file", "filename", "filepath", "relativepath", "image", "imagepath", "imagename", "imagefile",
+          "imageid", "img", "imgpath", "imgname", "imgfile"),
+    label=("label", "class", "classname", "labelname", "diagnosis", "category", "target", "pathology"),
+    patient=("patient", "patientid", "patientno", "pid", "case", "caseid", "subject", "subjectid", "participant",
+             "participantid", "group", "groupid"),
     split=("split", "fold"))
-BLANK = {"", "nan", "none", "null", "na", "n/a", "-", "?", "unknown"} # Of patients
+_PARTED = ("set", "subset", "partition", "phase") # A split as well, if nothing else than its parts is in them
+BLANK = { # Of patients
+    "", "nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "-", "?", "unknown", "missing", "anonymous",
+    "anonymized", "anonymised", "anon", "anonym"}
+
+def _is_western(data):
+    "Whether bytes are text of an alphabet with few accents, as letters of other alphabets come in a row"
+    accents = sum(byte > 127 for byte in data)
+    in_a_row = sum(map(len, re.findall(rb"[\x80-\xff]{3,}", data)))
+    return in_a_row <= .5*accents
 
 def _read_text(file, account):
     "The text of a file in whatever encoding Excel chose"
     data = file.read_bytes()
-    encodings = [] if b"\0" in data else ["utf-8-sig", "cp1252", "latin-1"]
+    western = ["cp1252", "latin-1"] if _is_western(data) else []
+    encodings = [] if b"\0" in data else ["utf-8-sig", *western]
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"): encodings = ["utf-16"]
     for encoding in encodings:
         try: text = data.decode(encoding)
         except UnicodeDecodeError: continue
         if encoding != "utf-8-sig": account.add(f"read as {encoding}")
         return text
-    raise ValueError(f"{file} is no text: expected a CSV file in UTF-8, UTF-16 or Latin-1, as a spreadsheet saves it")
+    raise ValueError(f"{file} is no text: expected a CSV file in UTF-8 (as a spreadsheet saves it "
+                     'under "CSV UTF-8"), UTF-16 or Latin-1')
 
 def _read_table(file, account):
     "A CSV file as a table of strings, whatever separates its columns"
     text = _read_text(file, account)
-    if text.startswith("sep="): text = text.partition("\n")[2] # A line for Excel
-    head = text.partition("\n")[0]
+    while text.startswith(("sep=", "#", "\n", "\r")): text = "".join(text.splitlines(True)[1:]) # For Excel, for people
+    head = re.sub('"[^"]*"', "", (text.splitlines() or [""])[0])
     separator = max(",;\t|", key=head.count)
     try: table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_filter=False)
     except ValueError as error: raise ValueError(f"{file} is no table: {str(error).splitlines()[0]}") from error
     if not isinstance(table.index, pd.RangeIndex): # Pandas would take the first cell of each line for its name
         raise ValueError(f"{file} is no table: its lines have more cells than its first one has columns")
     table.columns = [plain(column) for column in table.columns]
-    return table
+    table = table.apply(lambda column: column.map(clean))
+    return table[(table != "").any(axis=1)]
+
+def _role_names(table):
+    "What each column is for: role → the names of its columns, the best first"
+    squeezed = {}
+    for column in table.columns: squeezed.setdefault(re.sub(r"[\W_]", "", column), column)
+    roles = {role: [squeezed[name] for name in names if name in squeezed] for role, names in COLUMNS.items()}
+    parted = [squeezed[name] for name in _PARTED if name in squeezed]
+    roles["split"] += [column for column in parted if table[column].map(side_of).all() and len(table)]
+    return roles
+
+def _hint(table, role):
+    "What a table has instead of a column of paths or labels"
+    values = {column: set(table[column].map(str.casefold)) - {""} for column in table.columns}
+    if role == "label":
+        truth = {"0", "1", "0.0", "1.0", "true", "false"}
+        found = [column for column, each in values.items() if each and each <= truth]
+        what, todo = "look like one class each", "write the name of the class into one column, label"
+    else:
+        suffixes = tuple(suffix for several in SUFFIXES.values() for suffix in several)
+        found = [column for column, each in values.items() if each and all(value.endswith(suffixes) for value in each)]
+        what, todo = "hold names of files", "write a line for each file, with one column, path"
+    return f"; the columns {_shown(found)} {what}: {todo}" if len(found) > 1 else ""
 
 def _use_columns(table, file, account):
     "The columns that are used, under their own names"
-    used = {role: [name for name in names if name in table][:1] for role, names in COLUMNS.items()}
+    used = {role: names[:1] for role, names in _role_names(table).items()}
     for role in ("path", "label"):
         if used[role]: continue
         found = ", ".join(table.columns)
         raise ValueError(
             f"{file} has no column {role!r}: found {found}, expected path (or file, filename) and label (or class), "
-            "and perhaps patient (or case, subject, group) and split (or fold)")
+            f"and perhaps patient (or case, subject, group) and split (or fold){_hint(table, role)}")
     taken = [names[0] for names in used.values() if names]
+    for name in taken: _check_twins(table, name, file)
     unused = [column for column in table.columns if column not in taken]
     account.add(f"columns: {', '.join(taken)}" + (f"; not used: {', '.join(unused)}" if unused else ""))
-    columns = {role: table[names[0]].str.strip() for role, names in used.items() if names}
+    columns = {role: table[names[0]] for role, names in used.items() if names}
     return pd.DataFrame(columns), used["split"] == ["fold"]
 
-def _find_files(names, folder):
-    "Where the files of a table are: relative to its folder, in the spelling of this disk; None if they are not there"
-    found = []
-    for name in names:
-        spellings = [name, name.replace("\\", "/")]
-        spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
-        paths = [folder/spelling for spelling in spellings]
-        found.append(next((path for path in paths if path.is_file()), None))
+def _check_twins(table, name, file):
+    "Stop at two columns of one name that differ; pandas numbers the second"
+    twins = [column for column in table.columns if re.fullmatch(re.escape(name) + r"\.\d+", column)]
+    if any((table[column] != table[name]).any() for column in twins):
+        raise ValueError(f"{file} has {len(twins) + 1} columns {name!r} that differ: expected one")
+
+def _as_path(name, folder):
+    "Where a file of a table is: relative to its folder, in the spelling of this disk; None if it is not there"
+    if name.startswith("file:"): name = url2pathname(urlparse(name).path)
+    spellings = [name, name.replace("\\", "/")]
+    spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
+    return next((folder/spelling for spelling in spellings if (folder/spelling).is_file()), None)
+
+_MOST_LOOKED_AT = 200_000 # Files below the folder of a table, where some have other names than the table says
+
+def _by_ending(folder):
+    "Files below a folder by the ends of their paths, without case, with and without suffix; several of one name: None"
+    found = {}
+    for name, info, _ in islice(walk_files(folder), _MOST_LOOKED_AT):
+        if info is None or not _can_be_read(folder/name): continue
+        whole = PurePosixPath(plain(name))
+        for ending in (whole, whole.with_suffix("")):
+            for start in range(len(ending.parts)):
+                key = "/".join(ending.parts[start:])
+                found[key] = None if key in found and found[key] != name else name
     return found
+
+def _find_files(names, folder, account):
+    "Where the files of a table are; None if they are not there, or if several could be meant"
+    found = [_as_path(name, folder) for name in names]
+    if all(found): return found
+    by_ending = _by_ending(folder)
+    other = 0
+    for row, name in enumerate(names):
+        if found[row]: continue
+        ending = by_ending.get(plain(name).replace("\\", "/").removeprefix("./"))
+        if ending is None: continue
+        found[row] = folder/ending
+        other += 1
+        if other == 1: account.add(f"careful: {name} is not there, and {ending} is taken for it")
+    if other: account.add(f"{other} files were found under names that differ in capitals, suffix or upper folders")
+    return found
+
+def _check_multiple(labels, file):
+    "Stop at labels that are several labels of the table at once"
+    single = set(map(plain, labels))
+    for label in dict.fromkeys(labels):
+        parts = [plain(part) for part in re.split(r"[,;|/&+]|\band\b", label)]
+        if len(parts) < 2 or not set(parts) <= single - {""}: continue
+        raise ValueError(f"{file} gives some files several labels, the first are {label!r}: expected one a file")
 
 def _check_lines(table, file, paths):
     "Stop at lines without path or label, and at files that are not there; all are counted, the first is named"
@@ -448,10 +656,11 @@ def read_csv(
     "Read a table of files; raises ValueError if it cannot be understood, FileNotFoundError if files are not there"
     table, folds = _use_columns(_read_table(file, account), file, account)
     if table.empty: raise ValueError(f"{file} lists no file: expected a line for each below its columns")
-    paths = _find_files(table.path, file.parent)
+    paths = _find_files(table.path, file.parent, account)
     _check_lines(table, file, paths)
     table["path"] = [os.path.relpath(path, file.parent) for path in paths]
     _check_twice(table, file)
+    _check_multiple(table.label, file)
     again = table.path.duplicated().sum()
     if again: account.add(f"{again} lines repeat another, and count once")
     table = table.drop_duplicates("path")
@@ -464,7 +673,7 @@ def read_csv(
     return table[(splits != "") | (splits == "").all()].reset_index(drop=True)
 
 # %% ../../nbs/data/02_folders.ipynb #patients
-NO_ID = BLANK | {"anonymous", "anonymized", "anonymised", "anon", "anonym", "patient", "0", "test", "no name", "noname"}
+NO_ID = BLANK | {"patient", "0", "test", "no name", "noname"}
 
 def _dicom_patients(table):
     "PatientID of each file, empty where it is none"
@@ -488,7 +697,9 @@ def _numbered_anew(names, places):
 def _near_equal(names):
     "Pairs of names that differ in zeros, spaces and marks only"
     spelled = {}
-    for name in names: spelled.setdefault(re.sub(r"[\W_]|(?<!\d)0+(?=\d)", "", name), []).append(name)
+    for name in names:
+        whole = re.sub(r"^(\d+)[.,]0+$", r"\1", name) # 1.0, as spreadsheets write numbers
+        spelled.setdefault(re.sub(r"[\W_]|(?<!\d)0+(?=\d)", "", whole), []).append(name)
     return [several for several in spelled.values() if len(several) > 1]
 
 def name_patients(
@@ -511,11 +722,29 @@ def name_patients(
             account.add("patients: folders are numbered anew in each class and part, so they are different people")
     for several in _near_equal(names[by_source].unique()):
         account.add(f"patients: {_shown(several)} are nearly one name, and count as {len(several)} patients")
+    if source == "the folder": _say_several_classes(names[by_source], table.label, account)
     group = names.where(by_source, ("dicom " + ids).where(by_header, table.id))
+    group = _join_exports(group, table[~by_source & ~by_header], account)
     _say_patients(group, by_source, by_header, account, source)
     _say_several_folders(names, ids, account)
     _say_recordings(table[~by_source & ~by_header], account)
     return table.assign(group=group, known=by_source | by_header)
+
+def _say_several_classes(names, labels, account):
+    "A line where folders of patients come back in several classes"
+    several = labels[names.index].groupby(names).nunique() > 1
+    again = several.index[several]
+    if len(again):
+        account.add(f"careful: {len(again)} patients have folders in several classes ({_shown(again)}) and count as "
+                    "one each: give the folders other names if they are different people")
+
+def _join_exports(group, unknown, account):
+    "Take files of one name and several suffixes (1.dcm and 1.jpg) for one patient, where nothing says whose they are"
+    stems = unknown.path.map(lambda path: path.with_suffix(""))
+    again = stems.duplicated(keep=False)
+    if not again.any(): return group
+    account.add(f"careful: {again.sum()} files differ in suffix alone, and those of one name count as one patient")
+    return group.mask(group.index.isin(stems.index[again]), stems[again].map(readable))
 
 _FRAME_NAME = re.compile(r"(.*\d.*?)[ _.-]*(?:frame|frm|img|image|f)?[ _.-]*[(]?\d+[)]?", re.I)
 
@@ -586,7 +815,7 @@ def join_copies(
     for what, column in (("labels", "label"), ("sides of the split", "split"), ("patients", "group")):
         torn = torn_copies(copies[copies.known] if column == "group" else copies, column)
         if len(torn) and not one_frame: account.add(f"careful: {say_copies(torn, what, column)}")
-    if one_frame: return _one_of_each(table, account)
+    if one_frame: return one_of_each(table, account)
     unknown = copies[~copies.known]
     joined = unknown.groupby(["content", "label", "split"]).group.transform("first")
     if (joined != unknown.group).any():
@@ -594,8 +823,11 @@ def join_copies(
     table.loc[joined.index, "group"] = joined
     return table
 
-def _one_of_each(table, account):
-    "One row of each content; none where it has two labels"
+def one_of_each(
+    table:pd.DataFrame, # id, label, split, content
+    account:Account, # Takes what is left out
+)->pd.DataFrame: # One row of each content, of the test set if it is there; none where it has two labels
+    "Use what is there twice once"
     wrong = table.index.isin(torn_copies(table, "label").index)
     first = table.split.map({"test": 0, "val": 1}).sort_values(kind="stable").index
     again = table.content[first].duplicated()[table.index] & ~wrong

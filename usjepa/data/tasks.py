@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'RATE', 'MOST', 'MAX_UNREADABLE', 'CLIPS', 'FOLDS', 'used_frames', 'Split', 'Task', 'sample_clip',
            'with_clips', 'check_groups', 'load_task', 'compare_counts', 'group_folds', 'grouped', 'check_split',
-           'look_alikes', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
+           'look_alikes', 'join_pictures', 'keys_of', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
 
 # %% ../../nbs/data/03_tasks.ipynb #imports
 import logging
@@ -25,7 +25,7 @@ from ..store import build_once, cache_root, code_of, fingerprint, user_path, wor
 from ..image.readers import SUFFIXES, read_image
 from ..image.simulate import simulate_task, simulation_table
 from .duplicates import match, sign_frames
-from .folders import Header, read_headers, read_own, save_simulated, say_copies, torn_copies
+from .folders import Account, Header, one_of_each, read_headers, read_own, save_simulated, say_copies, torn_copies
 from .frames import Frames, load_frames
 from .ultrabench import TASKS, read_download, task_table
 
@@ -275,10 +275,13 @@ def _check_files_once(used, classes):
     "Refuse files that are there twice, with two labels or on two sides"
     if "content" not in used: return
     files = used.drop_duplicates("path").assign(label=lambda files: files.label.map(dict(enumerate(classes))))
-    for what, column in (("labels", "label"), ("sides of the split", "split")):
-        torn = torn_copies(files, column)
+    known = files[files.known]
+    looked_at = (("labels", "label", files), ("patients", "group", known), ("sides of the split", "split", files))
+    for what, column, rows in looked_at:
+        torn = torn_copies(rows, column)
         if torn.empty: continue
-        raise ValueError(f"{say_copies(torn, what, column)}: remove one, or set exclude_duplicates=True to use one")
+        found = say_copies(torn, what, column)
+        raise ValueError(f"{found}: remove one, or use one of them: load_task(…, exclude_duplicates=True)")
 
 def _refusal(people, classes, pooled):
     "Why a split cannot be scored; empty if it can"
@@ -432,6 +435,49 @@ def _cut_val(frames, seed):
     split[train.index[folds == 0]] = "val"
     return frames.assign(split=split)
 
+# %% ../../nbs/data/03_tasks.ipynb #join-pictures
+def join_pictures(
+    task:Task, # Any task; only your own data are looked at
+    keys:pd.Series, # Of some of its frames, by their index: frames of equal pixels have equal keys; "": no detail
+)->Task: # With the keys as content of its stills
+    "Find stills of equal pixels; where they are of unknown patients, one class and one part, they become one patient's"
+    if "content" not in task.frames: return task
+    stills = ~task.frames.path.duplicated(keep=False)
+    keys = keys[stills[keys.index] & (keys != "")]
+    frames = task.frames.assign(content=task.frames.content.mask(stills, keys.reindex(task.frames.index)))
+    frames["content"] = frames.content.fillna(task.frames.content)
+    copies = frames[stills & frames.content.duplicated(keep=False)]
+    torn = torn_copies(copies[copies.known], "patient")
+    if len(torn): log.warning("%s: careful: %s", task.name, say_copies(torn, "patients", "patient"))
+    unknown = copies[~copies.known]
+    where = ["content", "label", "split"] if task.split == "given" else ["content", "label"]
+    joined = unknown.groupby(where).patient.transform("first")
+    for column in ("patient", "group"): frames.loc[joined.index, column] = joined
+    return replace(task, frames=frames)
+
+def keys_of(
+    frames:Frames, # From `load_frames`
+)->list: # (n,) str: a fingerprint each, "" for a frame without detail
+    "Identify frames by their pixels"
+    return [key if image.min() < image.max() else "" for key, image in zip(frames.keys, frames.images)]
+
+def _with_pictures(task):
+    "A task whose stills are known by their pixels"
+    used = used_frames(task.frames)
+    prepared = load_frames(used.path, clips=list(used["clip"]), numbers=used.number)
+    return join_pictures(task, pd.Series(keys_of(prepared), used.index[prepared.kept]))
+
+def _with_two_labels(task):
+    "Stills whose picture is there with two labels"
+    return torn_copies(used_frames(_with_pictures(task).frames), "label")
+
+def _copies(task):
+    "Stills of your own data that are not needed, since their picture is there already, or cannot be, with two labels"
+    if "content" not in task.frames: return []
+    used = used_frames(_with_pictures(task).frames)
+    stills = used[~used.path.duplicated(keep=False)]
+    return stills.index.difference(one_of_each(stills, Account(task.name)).index)
+
 # %% ../../nbs/data/03_tasks.ipynb #few-shot
 def few_shot(
     labels, # (n,) int, of the training frames
@@ -478,6 +524,7 @@ def without_duplicates(
     again = train & task.frames.id.isin(pairs[pairs.split_a == "train"].a)
     log.warning("%s: %d of %d training frames are also in validation or test and are left out",
                 task.name, again.sum(), train.sum())
+    again |= task.frames.index.isin(_copies(task))
     return replace(task, frames=task.frames.assign(split=task.frames.split.mask(again, "duplicate")))
 
 # %% ../../nbs/data/03_tasks.ipynb #check-task
@@ -497,7 +544,8 @@ def check_task(
     task:Task, # Any task
 )->pd.DataFrame: # check, found, verdict (ok, note, error); also printed, and written to data/runs/checks
     "Open every frame, count, look for leaks; raises ValueError if there is an error"
-    rows = [*_check_files(task), *_check_likeness(task), *_check_groups(task), *_check_counts(task)]
+    checks = (_check_files, _check_labels, _check_likeness, _check_groups, _check_counts)
+    rows = [row for check in checks for row in check(task)]
     table = pd.DataFrame(rows, columns=["check", "found", "verdict"])
     file = work_root()/"runs/checks"/f"{Path(task.name).name.replace(':', '_')}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -531,6 +579,12 @@ def _check_files(task):
     yield "same file in two parts", f"{pairs.exact.sum()} pairs", _verdict(not pairs.exact.any())
     found = f"{len(near)} pairs, {near.same_patient.sum()} of them of one patient"
     yield "same view in two parts", found, _verdict(near.empty)
+
+def _check_labels(task):
+    "A row about pictures of your own data that are there with two labels"
+    if "content" not in task.frames: return
+    count = _with_two_labels(task).content.nunique()
+    yield "same picture, two labels", f"{count} pictures", _verdict(count == 0, "error")
 
 def _check_likeness(task):
     "A row about files of unknown patients that look alike, as frames of one video do"

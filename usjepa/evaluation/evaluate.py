@@ -31,7 +31,7 @@ from ..rows import scores_of_predictions, write_test_set
 from ..core.corruption import CORRUPTIONS
 from ..data.duplicates import perceptual_hash, thumbnail
 from ..data.frames import load_frames
-from ..data.tasks import Task, check_split, grouped, load_task
+from ..data.tasks import Task, check_split, grouped, join_pictures, keys_of, load_task
 from ..data.ultrabench import TASKS
 from ..encoders.registry import ENCODERS, read_config, shipped
 from ..encoders.encoder import identify, load_encoder
@@ -139,7 +139,10 @@ def prepare_task(
         if few: table = _few_rows(table)
         frames[part] = load_frames(table.path, size, list(table["clip"]), table.number)
         tables.append(table.iloc[frames[part].kept])
-    return PreparedTask(task, frames, pd.concat(tables), few)
+    keys = [key for part in PARTS for key in keys_of(frames[part])] if "content" in task.frames else []
+    table = pd.concat(tables)
+    if keys: task = join_pictures(task, pd.Series(keys, table.index))
+    return PreparedTask(task, frames, task.frames.loc[table.index], few)
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #predict
 @dataclass
