@@ -42,7 +42,8 @@ from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 900  # A mutant that hangs is caught
+SECONDS = 900  # At most for a notebook; a mutant that hangs is caught
+PATIENCE = 5  # A fork hangs if it takes so many times as long as one without any change, and a minute
 
 
 def read_mutants(only):
@@ -165,6 +166,7 @@ class Forks:
         self.mutants = read_mutants([module])
         self.shell = CaptureShell(self.notebook)
         self.is_fork = False
+        self.limit = SECONDS
         self.tried_unchanged = False
 
     def run(self):
@@ -194,8 +196,10 @@ class Forks:
         snapshot = Snapshot([ROOT/"data", ROOT/"nbs", Path(tempfile.gettempdir())])
         if not self.tried_unchanged:
             self.tried_unchanged = True
+            start = time.monotonic()
             if self.fails(cell, cell.source, snapshot): raise SystemExit("a fork fails without any change")
             if self.is_fork: return
+            self.limit = min(SECONDS, 60 + PATIENCE*(time.monotonic() - start))
         for number, mutant in mutants:
             fails = self.fails(cell, cell.source.replace(mutant["old"], mutant["new"]), snapshot)
             if self.is_fork: return
@@ -211,14 +215,14 @@ class Forks:
             self.kept = dict(self.shell.user_ns)  # To delete a video here would wait for threads that were not forked
             cell.source = source
             return False
-        status = wait(child)
+        status = wait(child, self.limit)
         snapshot.restore()
         return status != 0
 
 
-def wait(child):
-    "Exit status of a process that is killed after SECONDS, with all that it started"
-    end = time.monotonic() + SECONDS
+def wait(child, seconds):
+    "Exit status of a process that is killed after some seconds, with all that it started"
+    end = time.monotonic() + seconds
     pid = 0
     while pid == 0 and time.monotonic() < end:
         time.sleep(.01)
