@@ -149,14 +149,15 @@ def _check_scores(row):
 # %% ../nbs/03_rows.ipynb #public-name
 def public_name(
     name:str, # Of a task or corpus, or the path of an encoder
-)->str: # folder of own data; of a corpus or an encoder outside the checkout its last part
-    "Name data or a student for rows that others may read"
-    if name.startswith("folder:"): return "folder"
-    path = Path(name.removeprefix("corpus:")).expanduser()
-    if not path.is_absolute(): return name
-    inside = path.is_relative_to(repo_root())
-    kind = "corpus:" if name.startswith("corpus:") else ""
-    return f"{kind}{path.relative_to(repo_root()) if inside else path.name}"
+    content:str="", # What identifies the data, where it is known
+)->str: # Of data elsewhere than in `work_root()` the kind and eight digits of the content; of an encoder its last part
+    "Name data or a student for rows and cards that others may read"
+    kind, colon, place = name.partition(":") if name.startswith(("folder:", "corpus:")) else ("", "", name)
+    path = (repo_root()/Path(place).expanduser()).resolve()
+    inside = path.is_relative_to(work_root().resolve())
+    if kind == "folder" or kind and not inside: return f"{kind}:{content[:8]}" if content else kind
+    if kind or inside: return f"{kind}{colon}{path.relative_to(repo_root().resolve()).as_posix()}"
+    return path.name if Path(place).expanduser().is_absolute() else name
 
 # %% ../nbs/03_rows.ipynb #check-row
 _ABSOLUTE = re.compile(r"(?:^|[\s'\"=:,(])(?:/\w|~|[A-Za-z]:\\)") # A path from the root, from home or from a drive

@@ -294,6 +294,40 @@ def read_json(
         raise OSError(f"{file} is damaged: its digest is not that of its content")
     return content
 
+# %% ../nbs/01_store.ipynb #shown
+HINT = "USJEPA_NAMES=1 shows names"
+
+def names_are_wanted(): return os.environ.get("USJEPA_NAMES") == "1"
+
+def readable(
+    name, # Of a file or folder, in whatever encoding an old archive left it
+)->str: # That any encoding can hold; other names stay other names
+    "Make a name fit for tables"
+    return str(name).encode(errors="backslashreplace").decode()
+
+@lru_cache
+def _key_of_names(cache):
+    "A random key, drawn once for a cache"
+    def draw(folder): (folder/"key").write_text(secrets.token_hex(32))
+    return (build_once(cache/"names", draw)/"key").read_text()
+
+def shown(
+    name, # Of a file, a folder or a patient
+)->str: # "#" and eight digits; the name itself where `USJEPA_NAMES=1`
+    "Name somebody's data in what others may read"
+    if names_are_wanted(): return readable(name)
+    return f"#{short_hash(_key_of_names(cache_root()), str(name)) >> 32:08x}"
+
+def shown_error(
+    error, # Of a reader, or its text
+    name, # Of the file, as the text has it
+)->str: # Its kind alone, for what a library says may quote the file
+    "Say in a log that a file cannot be read"
+    if names_are_wanted(): return readable(error)
+    kind = str(error).removeprefix(f"cannot read {name}: ").partition(":")[0]
+    why = f": {kind}" if kind.isidentifier() else ""
+    return f"cannot read {shown(name)}{why} ({HINT})"
+
 # %% ../nbs/01_store.ipynb #code-version
 def _git(*arguments):
     "The answer of git about the checkout"

@@ -34,7 +34,7 @@ import pyarrow.compute
 
 from ..settings import CommandLine
 from ..store import code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
-from ..store import short_hash, user_path, write_atomically
+from ..store import short_hash, shown, user_path, write_atomically
 from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk_files
 from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
@@ -638,7 +638,7 @@ def sources_in(
     sources = {}
     for own in map(_own_source, folders):
         known = find_sources(own.root)
-        log.info("%s: %s", own.root, ", ".join(dict.fromkeys(source.name for source in known)) or own.name)
+        log.info("%s: %s", shown(own.root), ", ".join(dict.fromkeys(source.name for source in known)) or own.name)
         if own.root in [source.root for source in known]: own = known[0]
         for source in (*known, own): sources.setdefault((source.root.resolve(), source.row), source)
     names = Counter(source.name for source in sources.values() if not source.row)
@@ -670,7 +670,8 @@ def main(
     options["exclude"] = [name for name in options["exclude"].split(",") if name]
     try: corpus = build_corpus(sources_in(options.pop("folders")), options.pop("out"), **options)
     except (OSError, ValueError) as error: command.error(str(error))
-    print(f"{len(corpus)} frames in {corpus.folder}; what was left out, and why: {corpus.folder/'rejected.csv'}")
+    folder = os.path.relpath(corpus.folder)
+    print(f"{len(corpus)} frames in {folder}; what was left out, and why: {Path(folder, 'rejected.csv')}")
     print(f"next: {next_command(corpus)}")
     return corpus
 

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ..image.preprocess import MAX_COLOR, prepare, resize
 from ..image.readers import Clip, open_clips
 from ..image.region import locate_region
-from ..store import build_once, cache_root, code_of, fingerprint
+from ..store import HINT, build_once, cache_root, code_of, fingerprint, shown, shown_error
 
 # %% ../../nbs/data/01_frames.ipynb #log
 log = logging.getLogger("usjepa")
@@ -207,7 +207,7 @@ def read_numbered(
         wanted = sorted({number for file, number in zip(paths, numbers) if file == path})
         try:
             for number, frame, tags in _read_file(path, wanted): found[path, number] = frame
-        except OSError as error: log.warning("%s", error)
+        except OSError as error: log.warning("%s", shown_error(error, path))
     return [found.get(key) for key in zip(paths, numbers)], tags
 
 # %% ../../nbs/data/01_frames.ipynb #prepare-rows
@@ -266,11 +266,11 @@ def _check_unreadable(paths, kept, most):
     "Name the files of which no frame can be read, and stop where they are too many"
     good = {paths[row] for row in kept}
     files = list(dict.fromkeys(paths))
-    bad = [str(path) for path in files if path not in good]
+    bad = [path for path in files if path not in good]
     if not bad: return
     found = f"{len(bad)} of {len(files)} files cannot be read"
     if len(bad) > most*len(files): raise OSError(f"{found} (more than {most:.0%}), the first is {bad[0]}")
-    log.warning("%s and are left out: %s", found, ", ".join(bad[:5]))
+    log.warning("%s and are left out: %s (%s)", found, ", ".join(map(shown, bad[:5])), HINT)
 
 def _pack(pair, size):
     "One row of bytes: whether the frame can be read, its image, its region"

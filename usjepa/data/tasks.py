@@ -21,7 +21,9 @@ from tqdm.auto import tqdm
 
 from ..rng import rng
 from ..settings import check_name
-from ..store import build_once, cache_root, code_of, fingerprint, user_path, work_root
+from ..store import HINT, build_once, cache_root, code_of, fingerprint, shown, shown_error
+from ..store import user_path, work_root
+from ..rows import public_name
 from ..image.readers import SUFFIXES, read_image
 from ..image.simulate import simulate_task, simulation_table
 from .duplicates import match, sign_frames
@@ -132,7 +134,7 @@ def with_clips(
         headers[clips] = read_headers([Path(path) for path in files.path[clips]])
     rows = []
     for row, header in zip(files.to_dict("records"), headers):
-        if header.error: log.warning("%s", header.error)
+        if header.error: log.warning("%s", shown_error(header.error, row["path"]))
         rows += _frames_of(row, header)
     bad = [path for path, header in zip(files.path, headers) if header.error]
     if len(bad) > MAX_UNREADABLE*len(files):
@@ -152,8 +154,8 @@ def check_groups(
     torn = parts.index[parts > 1].tolist()
     if torn:
         raise ValueError(
-            f"{len(torn)} of {len(parts)} groups are in two parts of the split, the first is {torn[0]!r}: "
-            "expected all frames of a group in train, in val or in test")
+            f"{len(torn)} of {len(parts)} groups are in two parts of the split, the first is {shown(torn[0])}: "
+            f"expected all frames of a group in train, in val or in test ({HINT})")
 
 # %% ../../nbs/data/03_tasks.ipynb #downloaded-task
 def _downloaded_task(name, root, split):
@@ -523,7 +525,7 @@ def without_duplicates(
     train = task.frames.split == "train"
     again = train & task.frames.id.isin(pairs[pairs.split_a == "train"].a)
     log.warning("%s: %d of %d training frames are also in validation or test and are left out",
-                task.name, again.sum(), train.sum())
+                public_name(task.name), again.sum(), train.sum())
     again |= task.frames.index.isin(_copies(task))
     return replace(task, frames=task.frames.assign(split=task.frames.split.mask(again, "duplicate")))
 
@@ -547,7 +549,7 @@ def check_task(
     checks = (_check_files, _check_labels, _check_likeness, _check_groups, _check_counts)
     rows = [row for check in checks for row in check(task)]
     table = pd.DataFrame(rows, columns=["check", "found", "verdict"])
-    file = work_root()/"runs/checks"/f"{Path(task.name).name.replace(':', '_')}.csv"
+    file = work_root()/"runs/checks"/f"{public_name(task.name)}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(file, index=False)
     if task.account: print(task.account)
@@ -555,7 +557,7 @@ def check_task(
     errors = table[table.verdict == "error"]
     if len(errors):
         found = "; ".join(errors.check + ": " + errors.found)
-        raise ValueError(f"{task.name} has {len(errors)} error(s), see {file}: {found}")
+        raise ValueError(f"{public_name(task.name)} has {len(errors)} error(s), see {file}: {found}")
     return table
 
 # %% ../../nbs/data/03_tasks.ipynb #check-files

@@ -334,9 +334,9 @@ def _mark_absent(frames, recipe):
     gone = used & ~frames.path.map(os.path.isfile)
     if not gone.any(): return frames
     first = frames.path[gone].iloc[0]
-    found = f"{gone.sum()} of {used.sum()} files that {recipe.title} lists are not there, the first is {first}"
+    found = f"{gone.sum()} of {used.sum()} files that {recipe.title} lists are not there"
     if recipe.title != "POCUS" and gone.sum() > .01*used.sum():
-        raise FileNotFoundError(f"{found}: unpack it again ({recipe.url}: {recipe.source})")
+        raise FileNotFoundError(f"{found}, the first is {first}: unpack it again ({recipe.url}: {recipe.source})")
     log.warning("%s", found)
     return frames.assign(split=frames.split.mask(gone, "absent"))
 

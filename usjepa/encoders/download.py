@@ -46,9 +46,9 @@ def announce(
     license:str, # Of the weights
 )->None:
     "Say what will be downloaded, before it begins"
-    from huggingface_hub.constants import HF_HUB_CACHE
     megabytes = sum(file.size or 0 for file in files)/1e6
-    log.warning("%s: downloading %.0f MB (license: %s) into %s", repo, megabytes, license or "not stated", HF_HUB_CACHE)
+    sentence = "%s: downloading %.0f MB (license: %s) into the cache of huggingface_hub"
+    log.warning(sentence, repo, megabytes, license or "not stated")
 
 def download(
     repo:str, # Name of a Hugging Face repository

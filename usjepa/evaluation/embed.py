@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..settings import CommandLine, check_name
-from ..store import fingerprint, user_path, write_atomically
+from ..store import fingerprint, shown_error, user_path, write_atomically
 from ..image.readers import SUFFIXES, walk_files
 from ..data.corpus import open_corpus
 from ..data.folders import read_headers
@@ -48,8 +48,8 @@ def list_frames(
     names = _files_below(folder) if folder.is_dir() else []
     if not names: raise FileNotFoundError(f"found no picture, video or volume in {folder}: expected a folder of scans")
     headers = np.array(read_headers([folder/name for name in names]))
-    for header in headers:
-        if header.error: log.warning("%s", header.error)
+    for name, header in zip(names, headers):
+        if header.error: log.warning("%s", shown_error(header.error, folder/name))
     good = [place for place, header in enumerate(headers) if not header.error]
     if not good: raise FileNotFoundError(f"found no file that can be opened in {folder}: {headers[0].error}")
     names = [names[place] for place in good]
@@ -107,6 +107,7 @@ def embed(
     pooling:str=None, # One of `poolings_of(encoder)`; None: the encoder's default
 )->pd.DataFrame: # file, frame, patient, f0 … f(D-1): a line a frame
     "Embed every frame of a source; a stopped run continues; raises ValueError or FileNotFoundError before it begins"
+    # The table names files and patients: leave the columns out before others see it
     if out is not None and Path(out).suffix not in (".parquet", ".csv"):
         raise ValueError(f"found {out}: expected a file that ends in .parquet or .csv")
     source = str(source)

@@ -10,6 +10,7 @@ __all__ = ['log', 'PARTS', 'SPLITS', 'QUESTION', 'ARGUMENTS', 'SCORE_FIELDS', 'N
 # %% ../../nbs/evaluation/04_evaluate.ipynb #imports
 import json
 import logging
+import os
 import re
 import shlex
 from collections import defaultdict
@@ -25,7 +26,7 @@ from tqdm.auto import tqdm
 
 from ..scores import decide, set_thresholds
 from ..settings import PROTOCOLS, ProbeConfig, check_name, resolve_preset
-from ..store import data_root, fingerprint, shipped_data
+from ..store import data_root, fingerprint, shipped_data, user_path
 from ..rows import TestSet, identity, public_name, read_rows, read_test_set, save_row
 from ..rows import scores_of_predictions, write_test_set
 from ..core.corruption import CORRUPTIONS
@@ -330,9 +331,9 @@ def find_task(
     if isinstance(name, PreparedTask): return name
     if not name.startswith("folder:"): check_name("dataset", name, [*TASKS, *GROUPS["task"]["sim"]])
     try: return prepare_task(name, size, few)
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         if missing != "simulate" or name not in TASKS: raise
-        log.warning("%s; its simulated twin is used", error)
+        log.warning("%s is not there, and its simulated twin is used: missing='error' says how to get it", name)
         return prepare_task(f"{name}-sim", size, few)
 
 class _Candidate:
@@ -361,12 +362,19 @@ class _Candidate:
         found = dict(seed=training.get("seed"), steps=training.get("step"), corpus=public_name(training["corpus"]))
         return {name: value for name, value in found.items() if value is not None} | self.pretraining.get("ran", {})
 
+def _nameless(text, name, *_):
+    "An error without the path that was asked for, and without that of the data"
+    own = str(name).removeprefix("folder:")
+    for path in {own, str(user_path(own))} if isinstance(name, (str, Path)) else ():
+        if "/" in path or os.sep in path: text = text.replace(path, public_name(str(name)))
+    return text.replace(str(data_root()), "$USJEPA_DATA")
+
 def _try(find, missing, *arguments):
     "What `find` gives, or None and the reason why it is not there"
     try: return find(*arguments), ""
     except FileNotFoundError as error:
         if missing == "error": raise
-        return None, str(error).replace(str(data_root()), "$USJEPA_DATA")
+        return None, _nameless(str(error), *arguments)
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #answer
 @dataclass

@@ -37,6 +37,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
 from ..settings import check_name
+from ..store import shown_error
 
 log = logging.getLogger("usjepa")
 JPEG_LOSSLESS = (JPEGLossless, JPEGLosslessSV1)
@@ -503,7 +504,7 @@ def _guarded(clip, decode, path, wanted):
             with _named(path), clip.clock.run(): frame = next(frames, DONE)
         except OSError as error:
             if not given: raise
-            log.warning("%s; the %d frames before are kept", error, given)
+            log.warning("%s; the %d frames before are kept", shown_error(error, path), given)
             clip.broken[number] = error
             yield None
             return

@@ -95,9 +95,9 @@ def load_or_simulate(
 )->tuple: # The settings that are possible, and their frames
     "Find the frames of a run; of a task whose data are not there, draw them"
     try: return config, load_corpus(config)
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         if missing == "error" or config.corpus.startswith(("folder:", "corpus:")): raise
-        print(error)
+        print(f"{config.corpus} is not there, and its simulated twin is used: missing='error' says how to get it")
     config = replace(config, corpus=f"{config.corpus}-sim")
     return config, load_corpus(config)
 

@@ -20,6 +20,7 @@ from accelerate.utils import recursively_apply
 
 from ..settings import PretrainConfig
 from ..store import file_digest, fingerprint, work_root, write_atomically
+from ..rows import public_name
 from ..core.model import JEPA
 
 _log = logging.getLogger("usjepa")
@@ -30,7 +31,8 @@ def run_identity(
 )->dict: # Those that change the numbers
     "Take the settings that make a run what it is; the frames and a teacher's weights have identities of their own"
     free = ("corpus", "accumulate", "compile", "workers", "log_every", "log_with", "save_every")
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in free}
+    names = dataclasses.asdict(config) | dict(teacher=public_name(config.teacher))
+    return {name: value for name, value in names.items() if name not in free}
 
 def run_folder(
     config:PretrainConfig, # All settings
@@ -42,11 +44,14 @@ def run_folder(
         if names[name] == PretrainConfig.__dataclass_fields__[name].default: names.pop(name)
     kind = names.pop("predictor") # As version 0.0.1 said it
     names["joint"] = kind if kind == "masked" else kind == "joint"
-    corpus = config.corpus.replace(":", "_").replace("/", "_")
-    if len(os.fsencode(corpus)) > 80: # A name may have 255 bytes, and the path is in the fingerprint
+    key = fingerprint(names)[:8] # Of the path of a corpus too
+    corpus = public_name(config.corpus).replace(":", "_").replace("/", "_")
+    if len(os.fsencode(corpus)) > 80: # A name may have 255 bytes
         corpus = config.corpus.partition(":")[0]
     masks = "usrc" if config.usrc else "us"
-    return work_root()/"runs/pretrain"/f"{corpus}-{masks}-{config.student}-{fingerprint(names)[:8]}"
+    runs = work_root()/"runs/pretrain"
+    older = sorted(runs.glob(f"*-{masks}-{config.student}-{key}")) # Of version 0.0.1, perhaps with a path in its name
+    return older[0] if older else runs/f"{corpus}-{masks}-{config.student}-{key}"
 
 # %% ../../nbs/training/05_checkpoint.ipynb #train-state
 @dataclass
@@ -111,7 +116,7 @@ def load_checkpoint(
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             reason = str(error).split("\n")[0]
-            _log.warning("%s cannot be read (%s): the checkpoint before it is taken", file, reason)
+            _log.warning("%s cannot be read (%s): the checkpoint before it is taken", file.name, reason)
 
 # %% ../../nbs/training/05_checkpoint.ipynb #save-run
 def snapshot(
@@ -135,6 +140,8 @@ def _rename_older(content):
 def _compare(folder, was, identity):
     "Raise ValueError for a checkpoint of another run; a setting that it does not have yet had its default"
     was = {f.name: f.default for f in dataclasses.fields(PretrainConfig)} | was
+    if was.get("teacher_sha256") and was["teacher_sha256"] == identity.get("teacher_sha256"):
+        was["teacher"] = identity["teacher"] # Wherever it lies now
     changed = [name for name in identity if was.get(name) != identity[name]]
     if not changed: return
     changes = "; ".join(f"{name} was {was.get(name)!r}, is {identity[name]!r}" for name in changed)

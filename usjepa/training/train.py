@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['READ', 'Training', 'end_with_parent', 'supported_precision', 'start_engine', 'set_up', 'save', 'begin',
-           'check_finite', 'backward', 'read_back', 'train_step', 'save_student', 'log_entry', 'Run', 'outcome',
-           'Interrupt', 'trim_memory', 'pretrain', 'read_command', 'main']
+           'check_finite', 'backward', 'read_back', 'train_step', 'public_names', 'save_student', 'log_entry', 'Run',
+           'outcome', 'Interrupt', 'trim_memory', 'pretrain', 'read_command', 'main']
 
 # %% ../../nbs/training/06_train.ipynb #imports
 import ctypes
@@ -276,6 +276,13 @@ def train_step(
     state.step += 1
 
 # %% ../../nbs/training/06_train.ipynb #log-entry
+def public_names(
+    config:PretrainConfig, # Of a run
+    data:str, # What identifies its frames
+)->dict: # corpus, teacher
+    "Name corpus and teacher for those who get the student: no path of this machine"
+    return dict(corpus=public_name(config.corpus, data), teacher=public_name(config.teacher))
+
 def save_student(
     training:Training, # At a log entry
     name:str, # Of the file: model.safetensors, last.safetensors
@@ -286,7 +293,8 @@ def save_student(
     best = min(training.state.history, key=lambda entry: entry["val_loss"])
     measured = dict(step=best["step"], val_loss=best["val_loss"])
     data = dict(frames=len(corpus), data=corpus.key, simulated=corpus.simulated)
-    about = dict(student_config(config), training={**dataclasses.asdict(config), **measured, **data})
+    settings = dataclasses.asdict(config) | public_names(config, corpus.key)
+    about = dict(student_config(config), training=settings | measured | data)
     with writing(training.folder): save_pretrained(training.jepa.student, training.folder, about, name=name)
 
 def _shares(training, first):
@@ -336,7 +344,7 @@ def outcome(
     about = read_config(run.folder)["training"]
     last = history.iloc[-1]
     seconds = history.step.diff().fillna(history.step)*config.batch_size/history.images_per_s
-    names = dict(corpus=public_name(config.corpus), teacher=public_name(config.teacher))
+    names = public_names(config, about["data"])
     measured = dict(
         run=run.folder.name,
         frames=about["frames"],
