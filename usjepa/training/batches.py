@@ -70,7 +70,7 @@ def _built_corpus(stored, size):
     datasets = _in_order(index.dataset)
     organs = _in_order(index.organ)
     return Corpus(
-        read=partial(stored.read, size=size),
+        read=partial(stored.read, size=size, quick=True),
         name=stored.path,
         groups=index.patient.to_numpy(),
         key=stored.key,
@@ -100,7 +100,6 @@ def load_or_simulate(
         print(f"{config.corpus} is not there, and its simulated twin is used: missing='error' says how to get it")
     config = replace(config, corpus=f"{config.corpus}-sim")
     return config, load_corpus(config)
-
 
 # %% ../../nbs/training/01_batches.ipynb #hold-out
 def hold_out(
