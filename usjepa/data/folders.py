@@ -132,7 +132,9 @@ def clean(
     name, # Of a class, a patient or a column
 )->str: # Stripped, composed, without characters that nobody sees
     "Take off what is invisible in a name"
-    seen = (letter for letter in str(name) if unicodedata.category(letter) != "Cf")
+    name = str(name)
+    if name.isascii(): return name.strip()
+    seen = (letter for letter in name if unicodedata.category(letter) != "Cf")
     return unicodedata.normalize("NFC", "".join(seen)).strip()
 
 def _words_of(
@@ -165,14 +167,19 @@ def sides_of(
 )->dict: # Name → train, val or test, of those that are one
     "Recognize the parts of a split among folders; words that all of them have say nothing (busi_train, busi_test)"
     sides = {name: side_of(name) for name in names}
-    alike = {} # Other words → names
-    for name in names:
-        side, others = _side_and_others(name)
-        if side: alike.setdefault(tuple(others), []).append(name)
+    alike = _alike(names)
     if len(alike) == 1:
-        several = {name: _side_and_others(name)[0] for name in next(iter(alike.values()))}
+        several = next(iter(alike.values()))
         if len(set(several.values())) > 1: sides |= several
     return {name: side for name, side in sides.items() if side}
+
+def _alike(names):
+    "Names that hold a part of a split, by their other words: words → name → part"
+    alike = {}
+    for name in names:
+        side, others = _side_and_others(name)
+        if side: alike.setdefault(tuple(others), {})[name] = side
+    return alike
 
 _FOLD = re.compile(r"(?:fold|folds|cv|split|partition|k|kfold)[ _.-]*(\d+)", re.I)
 
@@ -305,10 +312,19 @@ def _drop_strays(scans, account):
             if not scan.place: account.leave_out("beside the folders of classes", scan.file)
     return kept
 
+def _check_joined(names, account):
+    "Stop at folders that are class and part of a split at once: benign_train, benign_test, malignant_train, …"
+    alike = _alike(names)
+    if len(alike) > 1 and all(len(set(sides.values())) > 1 for sides in alike.values()):
+        raise ValueError(
+            f"{account.where} has folders that name a class and a part of a split at once ({_shown(names)}): expected "
+            "train/class/file and test/class/file, or class/train/file and class/test/file")
+
 def _read_sides(root, scans, account):
     "Read the split where folders are named like its parts"
     if scans: _check_empty_sides(root, scans)
     names = _next_level(scans)
+    _check_joined(names, account)
     sides = sides_of(names)
     others = [name for name in names if name not in sides]
     if len(set(sides.values())) == 1 and others:
@@ -346,10 +362,10 @@ def _read_sides_below(scans, account):
 def _read_folds(scans, account):
     "Read the split where folders are numbered as folds, above the classes or below each of them"
     for level in (0, 1):
-        numbers = [fold_of(scan.place[level]) if len(scan.place) > level else "" for scan in scans]
-        folds = set(numbers) - {""}
-        if len(folds) < 2: continue
         names = {scan.place[level] for scan in scans if len(scan.place) > level}
+        number_of = {name: fold_of(name) for name in names}
+        if len(set(number_of.values()) - {""}) < 2: continue
+        numbers = [number_of[scan.place[level]] if len(scan.place) > level else "" for scan in scans]
         deeper = {name for scan in scans for name in scan.place[level + 1:level + 2]}
         if "" in numbers or any(scan.split for scan in scans) or sides_of(deeper):
             raise ValueError(
@@ -433,7 +449,7 @@ def _scans_in(root, account):
     for name, info, reason in walk_files(root):
         if reason: account.leave_out(reason, name)
         elif info.st_size == 0: account.leave_out("empty files", name)
-        elif not _can_be_read(root/name):
+        elif not _can_be_read(root, name):
             account.leave_out(f"files of another kind ({_known_suffix(name)})", name)
         else: files.append(PurePosixPath(name))
     masks = find_masks(files)
@@ -447,8 +463,12 @@ def _known_suffix(name):
     known = suffix.lower() in mimetypes.types_map or names_are_wanted()
     return suffix if suffix and known else "another suffix" if suffix else "no suffix"
 
-def _can_be_read(path):
-    try: return reader_of(path) != ""
+_READ = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+def _can_be_read(root, name):
+    "Whether a reader opens a file; only one with an unknown suffix is looked into"
+    if name.lower().endswith(_READ): return True
+    try: return reader_of(root/name) != ""
     except OSError: return False
 
 def read_class_folders(
@@ -546,8 +566,7 @@ def _hint(table, role):
         found = [column for column, each in values.items() if each and each <= truth]
         what, todo = "look like one class each", "write the name of the class into one column, label"
     else:
-        suffixes = tuple(suffix for several in SUFFIXES.values() for suffix in several)
-        found = [column for column, each in values.items() if each and all(value.endswith(suffixes) for value in each)]
+        found = [column for column, each in values.items() if each and all(value.endswith(_READ) for value in each)]
         what, todo = "hold names of files", "write a line for each file, with one column, path"
     return f"; the columns {_shown(found)} {what}: {todo}" if len(found) > 1 else ""
 
@@ -586,7 +605,7 @@ def _by_ending(folder):
     "Files below a folder by the ends of their paths, without case, with and without suffix; several of one name: None"
     found = {}
     for name, info, _ in islice(walk_files(folder), _MOST_LOOKED_AT):
-        if info is None or not _can_be_read(folder/name): continue
+        if info is None or not _can_be_read(folder, name): continue
         whole = PurePosixPath(plain(name))
         for ending in (whole, whole.with_suffix("")):
             for start in range(len(ending.parts)):

@@ -117,20 +117,48 @@ def _unseal(key, sealed):
     value = sealed[8:] if isinstance(sealed, bytes) else b""
     return value if sealed == _seal(key, value) else None
 
+def _select(db, keys):
+    "Yield the keys that are kept, and their values; many at a time, since each question costs"
+    for start in range(0, len(keys), 500):
+        some = keys[start:start + 500]
+        marks = ",".join("?"*len(some))
+        yield from db.execute(f"select key, value from kept where key in ({marks})", some)
+
+_EVERY = 1 # Seconds after which what was computed is written, as each writing costs
+
+def _compute_and_keep(db, computed):
+    "Keep values as they are computed; those without a key are only returned"
+    values = {}
+    waiting = [] # To be written
+    last = time.monotonic()
+    try:
+        for key, value in computed:
+            values[key] = value
+            if isinstance(key, str): waiting.append((key, _seal(key, value)))
+            if time.monotonic() - last < _EVERY: continue
+            _write(db, waiting)
+            waiting = []
+            last = time.monotonic()
+    finally: _write(db, waiting)
+    return values
+
+def _write(db, rows):
+    with db: # Committed, or rolled back if the disk is full
+        db.execute("begin immediate")
+        db.executemany("insert or replace into kept values (?, ?)", rows)
+
 def _remember(file, keys, compute):
     "As `remember`; raises sqlite3.Error"
     with closing(sqlite3.connect(file, timeout=600, isolation_level=None)) as db:
         db.execute("pragma synchronous = off") # What a power cut damages is computed again
         db.execute("create table if not exists kept (key text primary key, value blob)")
-        rows = (db.execute("select key, value from kept where key = ?", (key,)).fetchone() for key in set(keys))
-        kept = {key: _unseal(key, value) for key, value in filter(None, rows)}
+        kept = {key: _unseal(key, value) for key, value in _select(db, sorted(set(keys)))}
         damaged = sum(value is None for value in kept.values())
         if damaged: log.warning("%d of %d kept %s are damaged, and computed again", damaged, len(kept), file.stem)
         missing = {key or place: place for place, key in enumerate(keys) if kept.get(key) is None}
         computed = zip(missing, compute(list(missing.values())))
-        for key, value in tqdm(computed, desc=file.stem, total=len(missing), leave=False, delay=1):
-            if isinstance(key, str): db.execute("insert or replace into kept values (?, ?)", (key, _seal(key, value)))
-            kept[key] = value
+        computed = tqdm(computed, desc=file.stem, total=len(missing), leave=False, delay=1)
+        kept |= _compute_and_keep(db, computed)
     return [kept[key or place] for place, key in enumerate(keys)]
 
 _OF_DISK = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR,

@@ -449,8 +449,8 @@ def join_pictures(
     frames = task.frames.assign(content=task.frames.content.mask(stills, keys.reindex(task.frames.index)))
     frames["content"] = frames.content.fillna(task.frames.content)
     copies = frames[stills & frames.content.duplicated(keep=False)]
-    torn = torn_copies(copies[copies.known], "patient")
-    if len(torn): log.warning("%s: careful: %s", task.name, say_copies(torn, "patients", "patient"))
+    torn = torn_copies(copies[copies.known], "group")
+    if len(torn): log.warning("%s: careful: %s", shown(task.name), say_copies(torn, "patients", "group"))
     unknown = copies[~copies.known]
     where = ["content", "label", "split"] if task.split == "given" else ["content", "label"]
     joined = unknown.groupby(where).patient.transform("first")
