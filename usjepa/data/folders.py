@@ -385,14 +385,14 @@ def _say_empty_classes(root, scans, account):
     if names and empty: account.add(f"careful: no picture or clip that can be used is in {_shown(map(shown, empty))}")
 
 def _drop_single_below(scans):
-    "Skip a level at which each class has one folder that says nothing: images, or benign_images"
+    "Skip a level at which a class has one folder that says nothing: images, benign_images, or the same in all classes"
     below = {} # Class → names of its folders
     for scan in scans: below.setdefault(scan.place[0], set()).add(scan.place[1] if len(scan.place) > 1 else "")
-    if any(len(names) > 1 or "" in names for names in below.values()): return
-    single = {upper: names.pop() for upper, names in below.items()}
-    alike = len(set(single.values())) == 1 and not _numbered(single.values())
-    if alike or all(set(_words_of(name)) <= _FILLERS | set(_words_of(upper)) for upper, name in single.items()):
-        for scan in scans: del scan.place[1]
+    single = {upper: next(iter(names)) for upper, names in below.items() if len(names) == 1 and "" not in names}
+    alike = len(single) == len(below) and len(set(single.values())) == 1 and not _numbered(single.values())
+    for scan in scans:
+        name = single.get(scan.place[0], "")
+        if name and (alike or set(_words_of(name)) <= _FILLERS | set(_words_of(scan.place[0]))): del scan.place[1]
 
 _PLACE = re.compile(
     "(site|cent(er|re)|hospital|clinic|device|machine|scanner|vendor|probe|operator|batch|cohort|dataset|domain|view|"
@@ -429,12 +429,14 @@ def _upper_is_patient(scans, account):
         "them are the classes, and which sites, devices, views or people; expected class/file, class/patient/file with "
         "a name of its own for each patient, or a table with the columns path, label and patient")
 
+_ABOVE = "layout: patient/class/file"
+
 def _read_classes(scans, account):
     "Read class and patient of each file: the class comes first in `place`"
     for scan in scans: scan.place = list(scan.place)
     _drop_single_below([scan for scan in scans if scan.place])
     if _upper_is_patient(scans, account):
-        account.add("layout: patient/class/file")
+        account.add(_ABOVE)
         for scan in scans: scan.place[:2] = scan.place[1::-1]
     for scan in scans:
         if len(scan.place) > 1: scan.patient = scan.place[1]
@@ -744,7 +746,8 @@ def name_patients(
             account.add("patients: folders are numbered anew in each class and part, so they are different people")
     for several in _near_equal(names[by_source].unique()):
         account.add(f"patients: {_shown(map(shown, several))} are nearly one name, and count as {len(several)}")
-    if source == "the folder": _say_several_classes(names[by_source], table.label, account)
+    one_class_each = source == "the folder" and _ABOVE not in account.lines
+    if one_class_each: _say_several_classes(names[by_source], table.label, account)
     group = names.where(by_source, ("dicom " + ids).where(by_header, table.id))
     group = _join_exports(group, table[~by_source & ~by_header], account)
     _say_patients(group, by_source, by_header, account, source)
@@ -883,7 +886,7 @@ def _say_classes(table, account):
     clips = frames[frames > 1]
     if clips.any(): account.add(f"clips: {len(clips)} files of {clips.sum()} frames, about three a second are taken")
     for part, rows in table[table.split != ""].groupby("split"):
-        account.add(f"{part}: {len(rows)} files of {rows.group.nunique()} patients")
+        account.add(f"{'fold ' if part.isdigit() else ''}{part}: {len(rows)} files of {rows.group.nunique()} patients")
 
 def read_own(
     path, # Folder or CSV file, relative to the working directory, then to the checkout
