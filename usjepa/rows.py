@@ -160,6 +160,8 @@ def public_name(
     return path.name if Path(place).expanduser().is_absolute() else name
 
 # %% ../nbs/03_rows.ipynb #check-row
+_KINDS = (*PROTOCOLS, "patients", "attentive", "finetune") # Of probes: what `evaluate` asks, and 09_questions
+
 _ABSOLUTE = re.compile(r"(?:^|[\s'\"=:,(])(?:/\w|~|[A-Za-z]:\\)") # A path from the root, from home or from a drive
 
 _OWN = re.compile("folder(:[0-9a-f]{8})?") # Own data: the name of a folder may be that of a person
@@ -188,7 +190,7 @@ def check_row(
         both = sorted(FIELDS.keys() & measured)
         _expect(not both, "measured", both, "names that are no fields of a row")
         return
-    check_name("protocol", row["protocol"], PROTOCOLS)
+    check_name("protocol", row["protocol"], _KINDS)
     clean = row["corruption"] == "clean"
     _expect(clean == (row["severity"] == 0), "severity", row["severity"], "0 for clean frames and for no others")
     _check_test_set(row)

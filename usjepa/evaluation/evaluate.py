@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['log', 'PARTS', 'SPLITS', 'QUESTION', 'ARGUMENTS', 'SCORE_FIELDS', 'NotScored', 'NotGrouped', 'PreparedTask',
-           'prepare_task', 'Predicted', 'predict', 'seen_in_pretraining', 'seen_by_content', 'grouped_split',
-           'find_task', 'evaluate', 'test_set_of', 'rows_with', 'compare', 'ranks']
+           'prepare_task', 'Predicted', 'predict', 'make_answer', 'seen_in_pretraining', 'seen_by_content', 'why_seen',
+           'grouped_split', 'find_task', 'Candidate', 'evaluate', 'test_set_of', 'rows_with', 'compare', 'ranks']
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #imports
 import json
@@ -205,26 +205,31 @@ def predict(
     )
 
 # %% ../../nbs/evaluation/04_evaluate.ipynb #make-row
+def make_answer(
+    labels, # (n,) int, true classes
+    probabilities, # (S, n, K) of S probes
+    patients, # (n,) names
+    classes, # K names
+    more, # Fields of the row: n, perhaps fold_sizes, threshold_predictions and threshold_interval
+)->dict: # Fields of a row
+    "Sum up what probes predicted, and write the test set down frame by frame"
+    test = TestSet(labels, probabilities.argmax(2), patients, rank_frames(probabilities), len(classes))
+    answer = more | write_test_set(test)
+    answer |= dict(patients=len(set(patients)), probes=len(probabilities), classes=list(classes))
+    return answer | summarize(labels, probabilities, patients) | scores_of_predictions(answer)
+
 def _answer(prepared, predicted, view):
     "The answer of a row: scores of the probabilities (S, m, K), and the test set frame by frame"
-    probabilities = predicted.probabilities[view]
-    classes = list(prepared.task.classes)
-    test = TestSet(
-        labels=prepared.labels[predicted.frames],
-        predictions=probabilities.argmax(2),
-        patients=prepared.patients[predicted.frames],
-        ranks=rank_frames(probabilities),
-        classes=len(classes))
+    labels, patients = prepared.labels[predicted.frames], prepared.patients[predicted.frames]
+    probabilities, classes = predicted.probabilities[view], prepared.task.classes
     sizes = predicted.sizes
-    counts = dict(train=round(sizes.train.mean()), val=round(sizes.val.mean()), test=len(predicted.frames))
-    answer = write_test_set(test)
-    answer |= dict(n=counts, patients=len(set(test.patients)), probes=len(probabilities), classes=classes)
-    if len(sizes) > 1: answer["fold_sizes"] = sizes.test.tolist()
+    more = dict(n=dict(train=round(sizes.train.mean()), val=round(sizes.val.mean()), test=len(labels)))
+    if len(sizes) > 1: more["fold_sizes"] = sizes.test.tolist()
     if view in predicted.decisions:
-        moved = replace(test, predictions=predicted.decisions[view])
-        answer["threshold_predictions"] = write_test_set(moved)["predictions"]
-        answer["threshold_interval"] = score_interval(moved)
-    return answer | summarize(test.labels, probabilities, test.patients) | scores_of_predictions(answer)
+        moved = TestSet(labels, predicted.decisions[view], patients, rank_frames(probabilities), len(classes))
+        more["threshold_predictions"] = write_test_set(moved)["predictions"]
+        more["threshold_interval"] = score_interval(moved)
+    return make_answer(labels, probabilities, patients, classes, more)
 
 # What a reader sees of a question, and the argument of `evaluate` that asks for it
 ARGUMENTS = dict(encoder="encoders", dataset="tasks", protocol="protocols", split="splits", fraction="fractions",
@@ -273,7 +278,7 @@ def seen_by_content(
     if copies < .01*len(distance): return ""
     return f"left out: {copies} of {len(distance)} frames look like frames of its pretraining"
 
-def _why_seen(pretraining, prepared, names, simulated):
+def why_seen(pretraining, prepared, names, simulated):
     "Why a student may not be judged: own data are known by content, all others by name"
     own = prepared and names["dataset"].startswith("folder:")
     found = seen_by_content(pretraining, prepared) if own else None
@@ -336,7 +341,7 @@ def find_task(
         log.warning("%s is not there, and its simulated twin is used: missing='error' says how to get it", name)
         return prepare_task(f"{name}-sim", size, few)
 
-class _Candidate:
+class Candidate:
     "An encoder that may be asked: its weights are read where a row is missing"
     def __init__(self, encoder): # A name, a path, or an Encoder
         named = isinstance(encoder, (str, Path))
@@ -415,7 +420,7 @@ def _answers(run, names, prepared, encoder, reason):
     questions = [names | dict(simulated=simulated) | view | weights for view in run.views]
     def unanswered(missing, reason):
         return [dict(weights="", missing=missing, reason=reason) | question for question in questions]
-    seen = encoder and _why_seen(encoder.pretraining, prepared, names, simulated)
+    seen = encoder and why_seen(encoder.pretraining, prepared, names, simulated)
     if seen: return unanswered("seen in pretraining", f"{encoder.name}: {seen}")
     if not data or not weights:
         gaps = unanswered("no weights" if data else "no data", reason)
@@ -478,7 +483,7 @@ def evaluate(
         if name not in loaded: # One task at a time in memory
             loaded = {name: _try(find_task, missing, name, missing, config.image_size, preset == "smoke")}
         prepared, no_data = loaded[name]
-        candidate, no_weights = _try(_Candidate, missing, encoder)
+        candidate, no_weights = _try(Candidate, missing, encoder)
         dataset = prepared.name if prepared else public_name(name)
         asked = candidate.name if candidate else public_name(str(encoder))
         own = prepared and prepared.task.split == "grouped" # Own data without a split: folds by patient
