@@ -133,13 +133,13 @@ def from_table(
     return dataclass(frozen=True)(cls)
 
 # %% ../nbs/02_settings.ipynb #presets
-PRESETS = ("paper", "tiny", "smoke")
+PRESETS = ("paper", "small", "tiny", "smoke")
 
 # %% ../nbs/02_settings.ipynb #resolve-preset
 def resolve_preset(
-    name:str="auto", # paper, tiny, smoke, or auto
+    name:str="auto", # paper, small, tiny, smoke, or auto
     default:str="paper", # What auto means outside the tests, unless `$USJEPA_PRESET` says otherwise
-)->str: # paper, tiny or smoke
+)->str: # paper, small, tiny or smoke
     "Turn `auto` into smoke under `nbdev_test`, else into `$USJEPA_PRESET`, else into `default`"
     if name == "auto": name = "smoke" if os.environ.get("IN_TEST") else os.environ.get("USJEPA_PRESET", default)
     return check_name("preset", name, PRESETS)
@@ -160,7 +160,7 @@ class Settings:
     "Settings that can be made from a preset"
     @classmethod
     def preset(cls,
-        name:str="auto", # paper, tiny, smoke, or auto
+        name:str="auto", # paper, small, tiny, smoke, or auto
         **changes, # Settings that differ from the preset
     ): # An instance; an unknown setting or a value that cannot be meant raises ValueError
         "Build the settings of a preset"
