@@ -22,7 +22,7 @@ import pandas as pd
 
 from .scores import macro_f1, mean_scores
 from .settings import PROTOCOLS, Rule, check_name
-from .store import code_version, fingerprint, lock, remove_parts_of, repo_root, shipped_data
+from .store import code_version, fingerprint, lock, readable, remove_parts_of, repo_root, shipped_data
 from .store import work_root, write_atomically
 
 # %% ../nbs/03_rows.ipynb #log
@@ -41,8 +41,8 @@ def _fits(value, kind):
     if kind.endswith(" or none"): return value is None or _fits(value, kind.removesuffix(" or none"))
     rule = SCHEMA["kinds"][kind]
     if "each" in rule:
-        pair = not rule.get("pair") or np.size(value) == 2 and value == sorted(value)
-        return isinstance(value, list) and all(_fits(item, rule["each"]) for item in value) and pair
+        if not isinstance(value, list) or not all(_fits(item, rule["each"]) for item in value): return False
+        return not rule.get("pair") or len(value) == 2 and value == sorted(value)
     if not isinstance(value, _TYPES[rule["type"]]) or isinstance(value, bool) != (rule["type"] == "flag"): return False
     if "pattern" in rule: return re.fullmatch(rule["pattern"], value, re.DOTALL) is not None
     return "bounds" not in rule or Rule(**rule["bounds"]).allows(value)
@@ -156,8 +156,8 @@ def public_name(
     path = (repo_root()/Path(place).expanduser()).resolve()
     inside = path.is_relative_to(work_root().resolve())
     if kind == "folder" or kind and not inside: return f"{kind}:{content[:8]}" if content else kind
-    if kind or inside: return f"{kind}{colon}{path.relative_to(repo_root().resolve()).as_posix()}"
-    return path.name if Path(place).expanduser().is_absolute() else name
+    if kind or inside: return readable(f"{kind}{colon}{path.relative_to(repo_root().resolve()).as_posix()}")
+    return readable(path.name if Path(place).expanduser().is_absolute() else name)
 
 # %% ../nbs/03_rows.ipynb #check-row
 _KINDS = (*PROTOCOLS, "patients", "attentive", "finetune") # Of probes: what `evaluate` asks, and 09_questions
@@ -220,7 +220,8 @@ def rows_file(
     row:dict, # With dataset, preset and simulated
 )->Path: # Not made yet
     "Find the file of a row"
-    name = Path(row["dataset"]).name.replace(":", "_")
+    name = re.sub(r"[:\0-\x1f]", "_", readable(Path(row["dataset"]).name))
+    if len(name.encode()) > 200: name = f"{name[:40]}-{fingerprint(name)[:8]}" # A file system allows 255 bytes
     return rows_folder(experiment, row["preset"], row["simulated"])/f"{name}.jsonl"
 
 # %% ../nbs/03_rows.ipynb #lines

@@ -20,6 +20,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -270,6 +271,16 @@ def build_once(
             (part/_SUMS).write_text(folder_digests(part))
             _remove(folder)
     return folder
+
+# %% ../nbs/01_store.ipynb #end-with-parent
+def end_with_parent(
+    parent:int, # Number of the process that started this one
+)->None: # Starts a thread
+    "End this process when the one that started it is gone"
+    def watch():
+        while os.getppid() == parent: time.sleep(.5)
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 # %% ../nbs/01_store.ipynb #json
 def _seal(content): return json.dumps(dict(content, sha256=fingerprint(content)), indent=1)

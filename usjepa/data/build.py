@@ -34,7 +34,7 @@ import pyarrow.compute
 
 from ..settings import CommandLine
 from ..store import code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
-from ..store import short_hash, shown, user_path, write_atomically
+from ..store import readable, short_hash, shown, user_path, write_atomically
 from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk_files
 from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
@@ -157,7 +157,7 @@ def describe_sources(
         source = found.source
         files = sum(len(work.paths) for work in found.works)
         recordings = len({work.clip for work in found.works})
-        lines.append((source.name, source.organ, source.frame_type, files, recordings, len(found.rejected)))
+        lines.append((readable(source.name), source.organ, source.frame_type, files, recordings, len(found.rejected)))
     return pd.DataFrame(lines, columns=["dataset", "organ", "kind", "files", "recordings", "not_read"])
 
 # %% ../../nbs/data/10_build.ipynb #unusable
@@ -610,7 +610,7 @@ def build_corpus(
     denied = deny_list(exclude)
     left_out = dict.fromkeys(source.name for source in sources if source.name in denied)
     if left_out: print(f"left out, because they hold frames of {', '.join(exclude)}: {', '.join(left_out)}")
-    sources = [source for source in sources if source.name not in denied]
+    sources = [replace(source, name=readable(source.name)) for source in sources if source.name not in denied]
     _build(sources, out, recipe, workers, scheduler, contents)
     if tasks:
         overlap = find_overlap(open_corpus(out), tasks)
@@ -628,7 +628,7 @@ def _own_source(text):
     if not folder.is_dir():
         wanted = "pictures, videos, volumes, DICOM or HDF5 files, or with datasets of the paper"
         raise FileNotFoundError(f"no folder {folder}: expected one with {wanted}")
-    return Source(name or f"folder-{short_hash(folder.resolve().name) >> 32:08x}", folder)
+    return Source(readable(name) or f"folder-{short_hash(folder.resolve().name) >> 32:08x}", folder)
 
 def sources_in(
     folders, # Folders of datasets, or of anything; NAME=FOLDER names what is not of the paper

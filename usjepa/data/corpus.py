@@ -9,6 +9,7 @@ __all__ = ['HEAD', 'SCHEMA', 'Recipe', 'shrink', 'pack_frame', 'unpack_frame', '
 # %% ../../nbs/data/05_corpus.ipynb #imports
 import hashlib
 import io
+import os
 import re
 import secrets
 import tarfile
@@ -179,7 +180,7 @@ def load_table(
     file:Path, # From `save_table`
 )->pa.Table: # In memory that all processes share
     "Map rows into memory"
-    return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    return pa.ipc.open_file(pa.memory_map(os.fsencode(file))).read_all()
 
 # %% ../../nbs/data/05_corpus.ipynb #stored
 class StoredFrames:

@@ -275,7 +275,7 @@ def load_frames(
     max_unreadable:float=.01, # Share of unreadable files that stops the work
 )->Frames: # In the order of `paths`
     "Read and prepare frames, or find them prepared; raises OSError if too many files cannot be read"
-    paths = [Path(path) for path in paths]
+    paths = [Path(os.fsdecode(path)) for path in paths]
     numbers = [0]*len(paths) if numbers is None else [int(number) for number in numbers]
     clips = _rows_of_clips(len(paths), clips)
     contents = file_contents(paths)

@@ -170,12 +170,18 @@ class Encoder(nn.Module):
         if self.periods is not None: self.model.rope.periods.copy_(self.periods)
         return self
 
+    def _as_tensor(self, images):
+        try: return torch.as_tensor(images)
+        except (TypeError, ValueError, RuntimeError):
+            what = f"found a {type(images).__name__} that holds no array of numbers"
+            raise ValueError(f"{self.name}: {what}, expected images (B, 1 or 3, H, W)") from None
+
     def preprocess(self,
         images:torch.Tensor, # (B, 1 or 3, H, W), uint8 or float in [0, 1]
     )->torch.Tensor: # (B, C, h, w) normalized
         "Turn images into network input; raises ValueError for images of another shape"
-        x = torch.as_tensor(images)
-        if x.ndim != 4 or x.shape[1] not in (1, 3):
+        x = self._as_tensor(images)
+        if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:]:
             raise ValueError(f"{self.name}: found images of shape {tuple(x.shape)}, expected (B, 1 or 3, H, W)")
         x = x/255 if x.dtype == torch.uint8 else x.float()
         x = resize_images(x, self.input_size, self.spec.resize)
@@ -188,7 +194,7 @@ class Encoder(nn.Module):
         images:torch.Tensor, # (B, 1 or 3, H, W) uint8, or (B, C, h, w) float network input
     )->dict: # patch (B, N, D), cls (B, D) or None, grid (h, w)
         "Compute patch tokens and class token; raises ValueError for images that do not fit"
-        x = torch.as_tensor(images)
+        x = self._as_tensor(images)
         if x.dtype == torch.uint8: x = self.preprocess(x)
         weight = next(self.model.parameters(), x)
         self.set_size(x.shape[2:])

@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..settings import CommandLine, check_name
-from ..store import fingerprint, shown_error, user_path, write_atomically
+from ..store import fingerprint, readable, shown_error, user_path, write_atomically
 from ..image.readers import SUFFIXES, walk_files
 from ..data.corpus import open_corpus
 from ..data.folders import read_headers
@@ -52,8 +52,8 @@ def list_frames(
         if header.error: log.warning("%s", shown_error(header.error, folder/name))
     good = [place for place, header in enumerate(headers) if not header.error]
     if not good: raise FileNotFoundError(f"found no file that can be opened in {folder}: {headers[0].error}")
-    names = [names[place] for place in good]
-    paths = [folder/name for name in names]
+    paths = [folder/names[place] for place in good]
+    names = [readable(names[place]) for place in good]
     patients = [header.patient for header in headers[good]]
     table = pd.DataFrame(dict(path=paths, file=names, clip=names, id=names, number=0, patient=patients, split=""))
     return with_clips(table, headers[good])

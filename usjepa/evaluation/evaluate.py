@@ -132,7 +132,8 @@ def prepare_task(
     "Load and prepare a task"
     task = name if isinstance(name, Task) else load_task(name)
     task = replace(task, frames=task.frames.reset_index(drop=True))
-    keys = task.frames.id.astype(str) + " " + task.frames.path.astype(str)
+    keys = [f"{name} {path}" for name, path in zip(task.frames.id, task.frames.path)]
+    keys = pd.Series(keys, task.frames.index, object) # A path need not be UTF-8
     ordered = task.frames.loc[keys.sort_values(kind="stable").index]
     frames, tables = {}, []
     for part in PARTS:

@@ -519,6 +519,7 @@ def open_clips(
     **options, # Of the reader
 )->list: # Of `Clip`: one, but for HDF5
     "Open a file; raises OSError in one sentence if it cannot be read, now or when its first frame is"
+    path = os.fsdecode(path) if isinstance(path, bytes) else path
     with _named(path):
         if not stat.S_ISREG(os.stat(path).st_mode): raise ValueError("not a file")
         if reader == "auto": reader = reader_of(path) or "image"

@@ -21,7 +21,7 @@ from accelerate.utils import recursively_apply, send_to_device
 from torch.utils.data import DataLoader, Dataset
 
 from ..settings import PretrainConfig
-from ..store import repo_root
+from ..store import end_with_parent, repo_root
 from ..rng import rng
 from ..core.augment import augment, crop, view_numbers
 from ..core.masking import Masks, MaskSampler, valid_patches
@@ -263,7 +263,9 @@ class Batches(Dataset):
         return batch
 
 # %% ../../nbs/training/01_batches.ipynb #make-loader
-def _start_worker(_): cv2.setNumThreads(1)
+def _start_worker(parent, _):
+    end_with_parent(parent) # Else one that waits to hand over a batch stays when its parent is killed
+    cv2.setNumThreads(1)
 
 def count_workers(
     config:PretrainConfig, # `workers`
@@ -288,7 +290,7 @@ def make_loader(
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=torch.device(device).type == "cuda",
-        worker_init_fn=_start_worker)
+        worker_init_fn=partial(_start_worker, os.getpid()))
 
 # %% ../../nbs/training/01_batches.ipynb #whole-frames
 @dataclass(eq=False)
