@@ -309,4 +309,6 @@ def load_rows(
     simulated:bool=False, # Real or simulated data
 )->pd.DataFrame: # One line a row; what was `measured` has columns of its own
     "Read the rows of an experiment as a table; damaged lines are named in the log and left out"
-    return pd.DataFrame([row | row.pop("measured", {}) for row in read_rows(experiment, preset, simulated)])
+    rows = [row | row.pop("measured", {}) for row in read_rows(experiment, preset, simulated)]
+    def fit(value): return readable(value) if isinstance(value, str) else value # For a table
+    return pd.DataFrame([{name: fit(value) for name, value in row.items()} for row in rows])
