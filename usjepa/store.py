@@ -316,6 +316,14 @@ def readable(
     "Make a name fit for tables"
     return str(name).encode(errors="backslashreplace").decode()
 
+def brief(
+    name, # Of a file or folder
+    most:int=160, # Characters
+)->str: # With "…" for its middle, where it is longer
+    "Shorten a name in a sentence that has several"
+    name = str(name)
+    return name if len(name) <= most else f"{name[:most//3]}…{name[most//3 + 1 - most:]}"
+
 @lru_cache
 def _key_of_names(cache):
     "A random key, drawn once for a cache"

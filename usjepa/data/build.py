@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from ..settings import CommandLine
-from ..store import code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
+from ..store import brief, code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
 from ..store import readable, short_hash, shown, user_path, write_atomically
 from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk_files
 from .catalogue import Source, find_sources
@@ -553,7 +553,8 @@ def _check_before(out, info, sources, recipe):
     lost = sorted({count["dataset"] for count in info["counts"]} - {source.name for source in sources})
     if lost:
         hint = "name all sources, or choose another folder"
-        raise ValueError(f"{out} holds {', '.join(lost)}, which this call does not name: {hint}")
+        names = ", ".join(brief(name, 60) for name in lost[:6])
+        raise ValueError(f"{out} holds {names}, which this call does not name: {hint}")
     other = [f"{name} {value!r}, asked for {getattr(recipe, name)!r}" for name, value in info["recipe"].items()
              if value != getattr(recipe, name)]
     if other: raise ValueError(f"{out} holds a corpus with {'; '.join(other)}: choose another folder, or remove it")
@@ -572,11 +573,11 @@ def _find_done(units, out, contents):
 
 def _build(sources, out, recipe, workers, scheduler, contents):
     "Build a corpus; raises ValueError if no frame is usable"
-    roots = ", ".join(str(source.root) for source in sources)
+    roots = ", ".join(brief(source.root) for source in sources[:3]) + (", …" if len(sources) > 3 else "")
     for source in sources:
         if source.root.is_dir(): continue
         why = "expected it to be there, as its frames would leave the corpus"
-        raise FileNotFoundError(f"no folder {source.root} for {source.name}: {why}")
+        raise FileNotFoundError(f"no folder {source.root} for {brief(source.name)}: {why}")
     found = scan(sources, out)
     if not any(one.works for one in found):
         raise ValueError(f"no frame to read in {roots or 'no source'}: check folders, patterns and suffixes")
@@ -645,7 +646,7 @@ def sources_in(
     for name, count in names.items():
         if count == 1: continue
         why = "clips and patients are told apart by it: name them, NAME=FOLDER"
-        raise ValueError(f"found {count} folders named {name}, expected a name of its own for each: {why}")
+        raise ValueError(f"found {count} folders named {brief(name)}, expected a name of its own for each: {why}")
     return list(sources.values())
 
 def next_command(

@@ -30,7 +30,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..image.readers import SUFFIXES, is_litter, open_clips, reader_of, walk_files
 from ..settings import check_name
-from ..store import HINT, code_of, names_are_wanted, readable, shown, user_path
+from ..store import HINT, brief, code_of, names_are_wanted, readable, shown, user_path
 from .frames import file_contents, file_stamp, remember, threaded
 
 # %% ../../nbs/data/02_folders.ipynb #log
@@ -270,7 +270,7 @@ class Scan:
 
 def _shown(names, most=6):
     "Names in a sentence"
-    names = sorted(map(str, names))
+    names = [brief(name, 60) for name in sorted(map(str, names))]
     return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 def _next_level(scans):
