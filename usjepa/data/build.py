@@ -17,6 +17,7 @@ import re
 import secrets
 import shlex
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -678,6 +679,6 @@ def main(
 
 # %% ../../nbs/data/10_build.ipynb #run-main
 #| eval: false
-if __name__ == "__main__":
+if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     main()

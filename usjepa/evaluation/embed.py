@@ -8,6 +8,7 @@ __all__ = ['log', 'READ', 'CHUNK', 'list_frames', 'embed', 'save_features', 'mai
 # %% ../../nbs/evaluation/08_embed.ipynb #imports
 import logging
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..data.frames import Frames, load_frames
 from ..data.tasks import load_task, used_frames, with_clips
 from ..data.ultrabench import TASKS
 from ..encoders.encoder import load_encoder
-from .features import extract_features, poolings_of
+from .features import DTYPES, extract_features, poolings_of
 
 log = logging.getLogger("usjepa")
 
@@ -69,11 +70,11 @@ def _chunks(frames):
     number = frames["clip"].map(before // CHUNK)
     return [part for _, part in frames.groupby(number, sort=False)]
 
-def _features_of_files(encoder, frames, pooling):
+def _features_of_files(encoder, frames, pooling, dtype):
     "Features of listed frames, and which of the frames they are"
     prepared = load_frames(frames.path, 224, list(frames["clip"]), frames.number, max_unreadable=1.)
     if not len(prepared): return np.zeros((0, encoder.dim), np.float32), frames.iloc[:0]
-    return extract_features(encoder, prepared, pooling), frames.iloc[prepared.kept]
+    return extract_features(encoder, prepared, pooling, dtype), frames.iloc[prepared.kept]
 
 def _corpus_frames(corpus, rows):
     "Frames of a corpus, as `extract_features` takes them"
@@ -87,17 +88,17 @@ def _table(frames, features):
     known = frames[["file", "number", "patient"]].rename(columns=dict(number="frame"))
     return pd.concat([known.reset_index(drop=True), pd.DataFrame(features, columns=columns)], axis=1)
 
-def _embed_corpus(encoder, corpus, pooling):
+def _embed_corpus(encoder, corpus, pooling, dtype):
     "Yield tables of the frames of a corpus"
     index = corpus.columns("shard", "clip", "frame", "patient").to_pandas()
     index = index.rename(columns=dict(shard="file", frame="number"))
     for rows in np.split(np.arange(len(corpus)), np.arange(CHUNK, len(corpus), CHUNK)):
-        yield _table(index.iloc[rows], extract_features(encoder, _corpus_frames(corpus, rows), pooling))
+        yield _table(index.iloc[rows], extract_features(encoder, _corpus_frames(corpus, rows), pooling, dtype))
 
-def _embed_files(encoder, frames, pooling):
+def _embed_files(encoder, frames, pooling, dtype):
     "Yield tables of listed frames"
     for part in _chunks(frames):
-        features, kept = _features_of_files(encoder, part, pooling)
+        features, kept = _features_of_files(encoder, part, pooling, dtype)
         yield _table(kept, features)
 
 def embed(
@@ -105,17 +106,20 @@ def embed(
     source, # Folder of scans, name of a task, or corpus:PATH
     out=None, # .parquet or .csv file to write
     pooling:str=None, # One of `poolings_of(encoder)`; None: the encoder's default
+    dtype:str="float32", # Of the arithmetic: float32, or bfloat16 where processor or GPU have it
 )->pd.DataFrame: # file, frame, patient, f0 … f(D-1): a line a frame
     "Embed every frame of a source; a stopped run continues; raises ValueError or FileNotFoundError before it begins"
     # The table names files and patients: leave the columns out before others see it
     if out is not None and Path(out).suffix not in (".parquet", ".csv"):
         raise ValueError(f"found {out}: expected a file that ends in .parquet or .csv")
+    check_name("dtype", dtype, DTYPES)
     source = str(source)
     corpus = open_corpus(user_path(source.removeprefix("corpus:"))) if source.startswith("corpus:") else None
     frames = list_frames(source) if corpus is None else None
     model = load_encoder(encoder) if isinstance(encoder, (str, Path)) else encoder
     check_name(f"pooling of {model.name}", pooling or model.pooling, poolings_of(model))
-    parts = _embed_files(model, frames, pooling) if corpus is None else _embed_corpus(model, corpus, pooling)
+    if corpus is None: parts = _embed_files(model, frames, pooling, dtype)
+    else: parts = _embed_corpus(model, corpus, pooling, dtype)
     total = len(frames if corpus is None else corpus)
     done = []
     with tqdm(total=total, desc=f"embed with {model.name}", unit="frame", delay=2) as progress:
@@ -145,11 +149,12 @@ def main(
     line.add_argument("source", help="a folder of scans, the name of a task, or corpus:PATH")
     line.add_argument("out", help="a .parquet or .csv file")
     line.add_argument("--pooling", help="the encoder's default, mean, cls, region_mean, …")
+    line.add_argument("--dtype", default="float32", help="float32, or bfloat16 where processor or GPU have it")
     table = embed(**line.read(arguments))
     print(f"{len(table)} frames of {table.file.nunique()} files, {table.shape[1] - 3} features")
 
 # %% ../../nbs/evaluation/08_embed.ipynb #run
 #| eval: false
-if __name__ == "__main__":
+if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
     try: main()
     except (ValueError, FileNotFoundError) as error: raise SystemExit(f"python -m usjepa.evaluation.embed: {error}")

@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -448,7 +449,7 @@ def main(
 
 # %% ../../nbs/training/06_train.ipynb #run-main
 #| eval: false
-if __name__ == "__main__":
+if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
     logging.basicConfig(level=logging.INFO)
     try: asked = read_command()
     except ValueError as error: raise SystemExit(f"python -m usjepa.training.train: {error}")
