@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from ..data.frames import load_frames
+from ..data.tasks import load_task
 from .embed import list_frames
 from ..settings import check_name
 from ..store import shown
@@ -102,7 +103,8 @@ def classes_of(
 )->pd.Series: # (n,) str
     "Name the class of each frame: its label in a task, else the first folder above it"
     frames = list_frames(str(source))
-    if "label" in frames and len(frames) == len(table): return frames.label.astype(str)
+    if "label" in frames and len(frames) == len(table):
+        return frames.label.map(dict(enumerate(load_task(str(source)).classes)))
     return table.file.map(lambda file: shown(file.split("/")[0]) if "/" in file else "")
 
 def read_pictures(
@@ -135,6 +137,6 @@ def draw_map(
     for row, image in zip(shown, read_pictures(table, source, shown)):
         picture = OffsetImage(image[::4, ::4], zoom=.5, cmap="gray")
         ax.add_artist(AnnotationBbox(picture, points[row], frameon=False, box_alignment=(0, 0)))
-    ax.legend(title=by, fontsize=7, loc="upper right")
+    ax.legend(title=by, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1)) # No point lies under it
     ax.set(xticks=[], yticks=[], title=f"{len(table)} frames, {how.upper()} of their features")
     return ax
