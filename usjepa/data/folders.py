@@ -732,9 +732,10 @@ def name_patients(
     source:str, # What `patient` is: the folder, or the column
 )->pd.DataFrame: # With group: one name a patient; known: whether anything says so
     "Find out whose frames are whose"
-    names = table.patient.map(plain)
-    by_source = names != ""
     ids = _dicom_patients(table)
+    names = table.patient.map(plain)
+    if source == "the folder": names = _without_studies(names, ids, account)
+    by_source = names != ""
     by_header = ~by_source & (ids != "")
     given = names[by_source]
     sides = table.split[by_source]
@@ -754,6 +755,14 @@ def name_patients(
     _say_several_folders(names, ids, account)
     _say_recordings(table[~by_source & ~by_header], account)
     return table.assign(group=group, known=by_source | by_header)
+
+def _without_studies(names, ids, account):
+    "Names of folders as patients, but not where most folders hold several PatientIDs, as those of a day or a study do"
+    told = (names != "") & (ids != "")
+    several = ids[told].groupby(names[told]).nunique() > 1
+    if several.sum() <= .5*len(several): return names
+    account.add(f"patients: {several.sum()} of {len(several)} folders hold several PatientIDs, so these count")
+    return names.mask(told, "")
 
 def _say_several_classes(names, labels, account):
     "A line where folders of patients come back in several classes"
@@ -865,14 +874,24 @@ def one_of_each(
 # %% ../../nbs/data/02_folders.ipynb #read-own
 MAX_UNREADABLE = .01 # Share of the files that may be unreadable; one file always may
 
+def _other_kind(error):
+    "What a sound file is that is none of ours, by the error of its reader; empty if it is none"
+    modality = re.search(r"found modality (\w{1,16}), expected .*; (set USJEPA_MODALITIES=[\w,]+)", error)
+    if modality: return f"DICOM files of modality {modality[1]}, {modality[2]} to read them"
+    return "DICOM files without pixels" if error.endswith("no pixels in it") else ""
+
 def _drop_unreadable(table, account):
     "Leave out files that cannot be opened; raises OSError if they are too many"
-    bad = table[table.header.map(lambda header: header.error != "")]
-    for row in bad.itertuples(): account.leave_out("files that cannot be opened", row.id)
+    errors = table.header.map(lambda header: header.error)
+    bad = table[errors != ""]
     if bad.empty: return table
+    others = errors[bad.index].map(_other_kind)
+    for name, other in zip(bad.id, others): account.leave_out(other or "files that cannot be opened", name)
     first = f"{bad.path.iloc[0]}: {bad.header.iloc[0].error}"
-    if len(bad) > max(1, MAX_UNREADABLE*len(table)):
-        raise OSError(f"{len(bad)} of {len(table)} files cannot be read (more than 1 %), the first is {first}")
+    broken = sum(others == "")
+    if broken > max(1, MAX_UNREADABLE*len(table)):
+        first = f"{bad.path[others == ''].iloc[0]}: {errors[others.index[others == '']].iloc[0]}"
+        raise OSError(f"{broken} of {len(table)} files cannot be read (more than 1 %), the first is {first}")
     good = table.drop(bad.index)
     lost = set(table.label) - set(good.label)
     if lost: raise OSError(f"no file of the class {_shown(lost)} can be read, the first is {first}")

@@ -402,7 +402,7 @@ def _own_task(name, fold, seed, one_frame, groups):
         frames = _cut_val(frames, seed)
     care = check_split(frames.drop(columns="content"), classes, pooled=not given)
     for sentence in care: account.add(f"careful: {sentence}")
-    print(account)
+    print(account, flush=True) # Before anything long
     return Task(
         name, classes, frames, simulated=all(header.simulated for header in table.header),
         split="given" if given else "grouped", account=str(account), folds=folds,
