@@ -494,9 +494,12 @@ def read_class_folders(
         tables = [path.name for path in sorted(root.glob("*.csv"))]
         hint = f"; or name its table: folder:{root/tables[0]}" if tables else ""
         found = f"a single class {next(iter(names))!r}" if names else "no class"
+        above = {file.parts[0] for file in files if len(file.parts) > 1}
+        upper = f" in {_shown(above)}" if above and not names else ""
         understood = "".join(f"; {line}" for line in account.lines)
-        raise ValueError(f"{root} is no folder of class folders: found {len(files)} pictures and clips and {found}, "
-                         f"expected them as {EXPECTED}{hint}{understood}")
+        raise ValueError(
+            f"{root} is no folder of class folders: found {len(files)} pictures and clips{upper} and {found}, "
+            f"expected them as {EXPECTED}{hint}{understood}")
     return pd.DataFrame(dict(
         path=[root/scan.file for scan in scans],
         id=[readable(scan.file) for scan in scans],
