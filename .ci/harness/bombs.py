@@ -483,6 +483,120 @@ def metaimage(path, side, frames, n):
         f"DimSize = {side} {side} {frames}\nElementType = MET_DOUBLE\nElementDataFile = LOCAL\n".encode() + data)
 
 
+@bomb(".gif")
+def gif_large_screen(path):
+    "A screen of 65535 × 65535 pixels, and a picture of one"
+    screen = struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + bytes(6)
+    picture = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\2D\1\0"
+    Path(path).write_bytes(b"GIF89a" + screen + picture + b";")
+
+
+@bomb(".gif")
+def gif_comments(path): Path(path).write_bytes(b"GIF89a\1\0\1\0\0\0\0" + b"!\xfe\1a\0"*980_000 + b";")
+
+
+@bomb(".png")
+def apng_says_many_frames(path):
+    frames = chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))
+    control = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, SIDE, SIDE, 0, 0, 1, 1, 0, 0))
+    write_png(path, SIDE, SIDE, 8, 0, frames, control)
+
+
+@bomb(".webp")
+def webp_large_canvas(path):
+    from PIL import Image
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "WEBP", lossless=True)
+    body = file.getvalue()[12:]
+    canvas = b"VP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + (16382).to_bytes(3, "little")*2
+    Path(path).write_bytes(b"RIFF" + struct.pack("<I", 4 + len(canvas) + len(body)) + b"WEBP" + canvas + body)
+
+
+def patched_jp2(path, old, new):
+    from PIL import Image
+    Image.new("L", (64, 64), 7).save(path)
+    content = Path(path).read_bytes()
+    assert content.count(old), "the header has another form"
+    Path(path).write_bytes(content.replace(old, new))
+
+
+@bomb(".jp2")
+def jp2_says_large(path): patched_jp2(path, struct.pack(">II", 64, 64), struct.pack(">II", 2**31 - 1, 2**31 - 1))
+
+
+@bomb(".jp2")
+def jp2_says_many_tiles(path):
+    size = struct.pack(">IIIIIIII", 64, 64, 0, 0, 64, 64, 0, 0)
+    patched_jp2(path, size, struct.pack(">IIIIIIII", 4096, 4096, 0, 0, 1, 1, 0, 0))
+
+
+@bomb(".tif")
+def tiff_many_strips(path):
+    "A strip for each row, all of them the same bytes"
+    n = SIDE*100
+    entries = [(256, 3, 1, SIDE), (257, 4, 1, n), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, n, 200),
+               (277, 3, 1, 1), (278, 3, 1, 1), (279, 4, n, 200 + 4*n)]
+    body = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    content = b"II*\0" + struct.pack("<I", 8) + body
+    Path(path).write_bytes(content.ljust(200, b"\0") + struct.pack("<I", 8)*n + struct.pack("<I", SIDE)*n)
+
+
+@bomb(".tif")
+def tiff_of_tiles_of_one_place(path):
+    "Tiles that all lie at one place, packed a thousandfold"
+    packed = zeros(1024*1024)
+    n = 16
+    entries = [(256, 3, 1, SIDE), (257, 3, 1, SIDE), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1),
+               (322, 3, 1, 1024), (323, 3, 1, 1024), (324, 4, n, 200), (325, 4, n, 200 + 4*n)]
+    body = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    content = (b"II*\0" + struct.pack("<I", 8) + body).ljust(200, b"\0")
+    start = 200 + 8*n
+    Path(path).write_bytes(content + struct.pack("<I", start)*n + struct.pack("<I", len(packed))*n + packed)
+
+
+@bomb(".nrrd")
+def nrrd_packed_by_bzip2(path):
+    import bz2
+    Path(path).write_bytes(nrrd("4096 4096 60", "uchar", "bzip2") + bz2.compress(bytes(1 << 28)))
+
+
+@bomb(".nrrd")
+def nrrd_of_many_axes(path):
+    head = b"NRRD0004\ntype: uchar\ndimension: 16\nsizes: " + b"16 "*16 + b"\nencoding: gzip\nendian: little\n\n"
+    Path(path).write_bytes(head + gzip.compress(bytes(1 << 26)))
+
+
+@bomb(".nii.gz")
+def nifti_starts_far_off(path):
+    head = bytearray(nifti(64, 64, 4, 2, 8))
+    head[108:112] = struct.pack("<f", 4e9)
+    gzipped(path, bytes(head), 1 << 31)
+
+
+@bomb(".nii.gz")
+def nifti_of_many_axes(path):
+    head = bytearray(nifti(64, 64, 4, 2, 8))
+    head[40:56] = struct.pack("<8h", 7, 64, 64, 64, 64, 64, 64, 64)
+    gzipped(path, bytes(head), 1 << 26)
+
+
+@bomb(".mha")
+def metaimage_of_many_axes(path):
+    axes = "64 "*10
+    Path(path).write_bytes(f"ObjectType = Image\nNDims = 10\nDimSize = {axes}\nElementType = MET_UCHAR\n"
+                           "ElementDataFile = LOCAL\n".encode() + bytes(1000))
+
+
+@bomb(".h5")
+def hdf5_of_many_groups(path):
+    import h5py
+    with h5py.File(path, "w", libver="latest") as f:
+        group = f
+        for _ in range(3000): group = group.create_group("a")
+        group["image"] = np.zeros((2, 64, 64), np.uint8)
+        f["image"] = h5py.SoftLink("/a"*3000 + "/image")
+
+
 def attempt(path, connection):
     "Read a file in both ways: what became of it"
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
