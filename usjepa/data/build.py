@@ -406,6 +406,14 @@ def _result(job, unit):
 # %% ../../nbs/data/10_build.ipynb #finish
 def _about(table): return json.loads(table.schema.metadata[b"unit"]) # What a unit says about itself
 
+def _read_excluded(file):
+    "Clips and patients that must not be in a corpus; raises OSError for a file that names something else"
+    excluded = read_json(file) if file.exists() else {}
+    for kind, ids in excluded.items():
+        if kind in ("clip", "patient") and all(re.fullmatch(r"\d{1,20}", number, re.A) for number in ids): continue
+        raise OSError(f"{file} names no clips or patients: remove it, and exclude tasks again")
+    return excluded
+
 def _without(table, excluded):
     "Rows of a part whose clips and patients are not excluded"
     for name, ids in excluded.items():
@@ -448,7 +456,7 @@ def _is_simulated(found):
 def _finish(out, found, units, done, recipe, key):
     "Join the parts; returns the number of frames"
     before = _read_info(out)
-    excluded = read_json(out/"exclude.json") if (out/"exclude.json").exists() else {}
+    excluded = _read_excluded(out/"exclude.json")
     parts = [(unit, load_table(out/"parts"/done[unit.name])) for unit in units]
     kept = [_without(part, excluded) for _, part in parts]
     index = pa.concat_tables([SCHEMA.empty_table(), *kept])

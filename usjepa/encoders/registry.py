@@ -211,18 +211,23 @@ def pending(
     "Name the file of weights that are about to take their place"
     return weights.with_suffix(".next.safetensors")
 
+def _digest_beside(file):
+    "The SHA-256 that lies beside a checkpoint; None: there is none"
+    beside = file.with_name(f"{file.name}.sha256")
+    return beside.read_text(errors="replace").partition(" ")[0] if beside.is_file() else None
+
 def student_file(
     path:Path, # Folder or file
     config:dict, # From `read_config`
 )->Path: # The file whose SHA-256 stands in config.json
     "Find the weights of a student; raises ValueError for damaged ones, FileNotFoundError where there are none"
     weights = path/"model.safetensors" if path.is_dir() else path
-    digest = config.get("files", {}).get(weights.name)
+    digest = config.get("files", {}).get(weights.name) or _digest_beside(weights)
     there = [file for file in (weights, pending(weights)) if file.is_file()]
     if not there: raise FileNotFoundError(f"{weights}: no such file")
     for file in there:
         if digest in (None, file_sha256(file)): return file
-    raise ValueError(f"{weights} is damaged: its SHA-256 is not the one in config.json; copy or save it again")
+    raise ValueError(f"{weights} is damaged: its SHA-256 is not the one in config.json or beside it; save it again")
 
 def shipped()->dict: # Name → folder
     "Find the students that come with the package"
