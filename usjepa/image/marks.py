@@ -13,9 +13,10 @@ from functools import cache
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .readers import to_gray
 from ..store import shipped_data
@@ -111,7 +112,7 @@ def train_marker(
     torch.manual_seed(seed)
     r = np.random.default_rng(seed)
     net = Marker().to(memory_format=torch.channels_last)
-    mean = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(.998), use_buffers=True)
+    mean = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(.998), use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=.02)
     samples = [sample_of(*draw()) for _ in range(batch)]
     start = time.monotonic()
