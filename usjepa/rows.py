@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'SCHEMA', 'FIELDS', 'PARTS', 'THRESHOLD_FIELDS', 'TestSet', 'write_test_set', 'read_test_set',
            'scores_of_predictions', 'public_name', 'check_row', 'identity', 'rows_folder', 'rows_file', 'save_row',
-           'read_rows', 'load_rows']
+           'read_rows', 'load_rows', 'with_clean_thresholds']
 
 # %% ../nbs/03_rows.ipynb #imports
 import json
@@ -303,6 +303,8 @@ def read_rows(
         rows += _read_file(file, info.st_size, info.st_mtime_ns)
     return [dict(row) for row in rows]
 
+def _for_table(row): return {name: readable(value) if isinstance(value, str) else value for name, value in row.items()}
+
 def load_rows(
     experiment:str, # e.g. "probe"
     preset:str="paper", # smoke, or anything else
@@ -310,5 +312,11 @@ def load_rows(
 )->pd.DataFrame: # One line a row; what was `measured` has columns of its own
     "Read the rows of an experiment as a table; damaged lines are named in the log and left out"
     rows = [row | row.pop("measured", {}) for row in read_rows(experiment, preset, simulated)]
-    def fit(value): return readable(value) if isinstance(value, str) else value # For a table
-    return pd.DataFrame([{name: fit(value) for name, value in row.items()} for row in rows])
+    return pd.DataFrame(map(_for_table, rows))
+
+# %% ../nbs/03_rows.ipynb #clean-thresholds
+def with_clean_thresholds(
+    rows:pd.DataFrame, # With threshold_f1 of corrupted frames
+)->pd.DataFrame: # The same with that of clean ones: macro_f1
+    "The thresholds of clean frames are those that their probe has"
+    return rows.assign(threshold_f1=rows.threshold_f1.where(rows.severity > 0, rows.macro_f1))

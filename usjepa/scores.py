@@ -67,14 +67,16 @@ def _log(probabilities): return np.log(np.maximum(probabilities, 1e-12))
 def _f1_of_cuts(labels, rivals, gaps, k, classes):
     "Cuts between the gaps of frames to their rivals, and macro-F1 in percent where the frames below are of class k"
     order = np.argsort(gaps, kind="stable")
-    true = np.eye(classes)[labels[order]]                                                # (n, K)
-    before = np.eye(classes)[rivals[order]]                                              # (n, K) above the cut
-    change = np.eye(classes)[k] - before                                                 # (n, K) by each frame
+    gaps = gaps[order]
+    one_hot = np.eye(classes)
+    true = one_hot[labels[order]]                                                        # (n, K)
+    before = one_hot[rivals[order]]                                                      # (n, K) above the cut
+    change = one_hot[k] - before                                                         # (n, K) by each frame
     named = before.sum(0) + change.cumsum(0)[:-1]                                        # (n-1, K)
     hits = (before*true).sum(0) + (change*true).cumsum(0)[:-1]
     f1 = 200*hits/np.maximum(named + true.sum(0), 1)
-    apart = gaps[order][1:] > gaps[order][:-1]
-    cuts = (gaps[order][1:] + gaps[order][:-1])/2
+    apart = gaps[1:] > gaps[:-1]
+    cuts = (gaps[1:] + gaps[:-1])/2
     return cuts[apart], f1[apart][:, true.sum(0) > 0].mean(1)
 
 def set_thresholds(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READERS', 'SETTINGS', 'PRESETS', 'PROTOCOLS', 'COMMON', 'check_name', 'Rule', 'read_literal', 'read_value',
            'from_table', 'resolve_preset', 'read_changes', 'Settings', 'PretrainConfig', 'ProbeConfig',
-           'injected_names', 'check_parameters', 'CommandLine']
+           'injected_names', 'check_parameters', 'CommandLine', 'is_command']
 
 # %% ../nbs/02_settings.ipynb #imports
 import argparse
@@ -17,6 +17,7 @@ import math
 import operator
 import os
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
 
@@ -276,3 +277,11 @@ class CommandLine(argparse.ArgumentParser):
             for word in unknown: check_name("option", word.split("=")[0], self._option_string_actions)
         except ValueError as error: self.error(str(error))
         return {name: value for name, value in vars(options).items() if value is not None}
+
+# %% ../nbs/02_settings.ipynb #is-command
+def is_command(
+    name:str, # `__name__` of a module
+)->bool:
+    "Tell whether a module runs by `python -m`, and not as a cell of its own notebook"
+    return name == "__main__" and "ipykernel" not in sys.modules
+

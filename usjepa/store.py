@@ -134,6 +134,13 @@ def file_digest(
     "Hash the bytes of a file"
     with open(file, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
+def digest_beside(
+    file:Path, # That has its digest in a file of its own
+)->Path: # As `sha256sum` would call it
+    "Find where the digest of a file lies"
+    return file.with_name(f"{file.name}.sha256")
+
+
 # %% ../nbs/01_store.ipynb #short-hash
 def short_hash(
     *things, # Strings and bytes

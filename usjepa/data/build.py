@@ -17,7 +17,6 @@ import re
 import secrets
 import shlex
 import shutil
-import sys
 import threading
 import time
 from collections import Counter
@@ -33,7 +32,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from ..settings import CommandLine
+from ..settings import CommandLine, is_command
 from ..store import brief, code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
 from ..store import readable, short_hash, shown, user_path, write_atomically
 from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk_files
@@ -687,6 +686,6 @@ def main(
 
 # %% ../../nbs/data/10_build.ipynb #run-main
 #| eval: false
-if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
+if is_command(__name__):
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     main()

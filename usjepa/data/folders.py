@@ -558,10 +558,13 @@ def _role_names(table):
     "What each column is for: role → the names of its columns, the best first"
     squeezed = {}
     for column in table.columns: squeezed.setdefault(re.sub(r"[\W_]", "", column), column)
-    roles = {role: [squeezed[name] for name in names if name in squeezed] for role, names in COLUMNS.items()}
-    parted = [squeezed[name] for name in _PARTED if name in squeezed]
+    def found(names): return [squeezed[name] for name in names if name in squeezed]
+    roles = {role: found(names) for role, names in COLUMNS.items()}
+    parted = found(_PARTED)
     roles["split"] += [column for column in parted if table[column].map(side_of).all() and len(table)]
     return roles
+
+def _named_as_file(value): return value.endswith(_READ)
 
 def _hint(table, role):
     "What a table has instead of a column of paths or labels"
@@ -571,7 +574,7 @@ def _hint(table, role):
         found = [column for column, each in values.items() if each and each <= truth]
         what, todo = "look like one class each", "write the name of the class into one column, label"
     else:
-        found = [column for column, each in values.items() if each and all(value.endswith(_READ) for value in each)]
+        found = [column for column, each in values.items() if each and all(map(_named_as_file, each))]
         what, todo = "hold names of files", "write a line for each file, with one column, path"
     return f"; the columns {_shown(found)} {what}: {todo}" if len(found) > 1 else ""
 

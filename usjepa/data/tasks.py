@@ -446,8 +446,7 @@ def join_pictures(
     if "content" not in task.frames: return task
     stills = ~task.frames.path.duplicated(keep=False)
     keys = keys[stills[keys.index] & (keys != "")]
-    frames = task.frames.assign(content=task.frames.content.mask(stills, keys.reindex(task.frames.index)))
-    frames["content"] = frames.content.fillna(task.frames.content)
+    frames = task.frames.assign(content=keys.reindex(task.frames.index).fillna(task.frames.content))
     copies = frames[stills & frames.content.duplicated(keep=False)]
     torn = torn_copies(copies[copies.known], "group")
     if len(torn): log.warning("%s: careful: %s", shown(task.name), say_copies(torn, "patients", "group"))

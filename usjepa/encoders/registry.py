@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..settings import PretrainConfig, Rule, read_value
-from ..store import data_root, file_digest, read_json, shipped_data
+from ..store import data_root, digest_beside, file_digest, read_json, shipped_data
 
 # %% ../../nbs/encoders/01_registry.ipynb #encoder-spec
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def pending(
 
 def _digest_beside(file):
     "The SHA-256 that lies beside a checkpoint; None: there is none"
-    beside = file.with_name(f"{file.name}.sha256")
+    beside = digest_beside(file)
     return beside.read_text(errors="replace").partition(" ")[0] if beside.is_file() else None
 
 def student_file(

@@ -6,12 +6,10 @@
 __all__ = ['CONTROLS', 'NAMES', 'ask', 'say_chance', 'say_control', 'say_patients', 'conclude', 'answer', 'main']
 
 # %% ../../nbs/evaluation/07_answer.ipynb #imports
-import sys
-
 import pandas as pd
 
 from ..rows import read_test_set
-from ..settings import CommandLine, ProbeConfig, resolve_preset
+from ..settings import CommandLine, ProbeConfig, is_command, resolve_preset
 from ..encoders.encoder import load_encoder
 from .claims import verdict
 from .evaluate import PreparedTask, compare, evaluate, find_task, grouped_split
@@ -136,6 +134,6 @@ def main(
 
 # %% ../../nbs/evaluation/07_answer.ipynb #run
 #| eval: false
-if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
+if is_command(__name__):
     try: main()
     except (ValueError, FileNotFoundError) as error: raise SystemExit(f"python -m usjepa.evaluation.answer: {error}")

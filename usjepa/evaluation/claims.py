@@ -9,6 +9,7 @@ __all__ = ['TITLES', 'INTERVALS', 'score_table', 'score_tables', 'retention', 'v
 import numpy as np
 import pandas as pd
 
+from ..rows import with_clean_thresholds
 from .evaluate import QUESTION, SCORE_FIELDS, compare, rows_with
 
 # %% ../../nbs/evaluation/05_claims.ipynb #order-rows
@@ -83,11 +84,7 @@ def score_tables(
 
 def _retention(rows, score):
     "Retention by one score"
-    clean = rows.severity == 0
-    clean_score = rows[clean].macro_f1 if score == "threshold_f1" else rows[clean][score]
-    values = rows[score].where(~clean, clean_score)
-    places = ["dataset", "encoder"]
-    scores = rows.assign(value=values).pivot_table(index=places, columns="corruption", values="value", sort=False)
+    scores = rows.pivot_table(index=["dataset", "encoder"], columns="corruption", values=score, sort=False)
     left = 100*scores.drop(columns="clean").div(scores.clean, axis=0)
     return left.dropna().round(0).reset_index().assign(score=score)
 
@@ -96,6 +93,7 @@ def retention(
 )->pd.DataFrame: # Percent: dataset, encoder, a column for each corruption, and score
     "Say how much of the clean score is left; at thresholds set anew it is a share of the clean macro-F1"
     scores = [score for score in INTERVALS if score in rows]
+    if "threshold_f1" in scores: rows = with_clean_thresholds(rows)
     return pd.concat([_retention(rows, score) for score in scores], ignore_index=True)
 
 # %% ../../nbs/evaluation/05_claims.ipynb #verdict

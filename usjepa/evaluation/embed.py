@@ -8,14 +8,13 @@ __all__ = ['log', 'READ', 'CHUNK', 'list_frames', 'embed', 'save_features', 'mai
 # %% ../../nbs/evaluation/08_embed.ipynb #imports
 import logging
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ..settings import CommandLine, check_name
+from ..settings import CommandLine, check_name, is_command
 from ..store import fingerprint, readable, shown_error, user_path, write_atomically
 from ..image.readers import SUFFIXES, walk_files
 from ..data.corpus import open_corpus
@@ -155,6 +154,6 @@ def main(
 
 # %% ../../nbs/evaluation/08_embed.ipynb #run
 #| eval: false
-if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
+if is_command(__name__):
     try: main()
     except (ValueError, FileNotFoundError) as error: raise SystemExit(f"python -m usjepa.evaluation.embed: {error}")

@@ -133,8 +133,8 @@ def draw_map(
     _, ax = plt.subplots(figsize=(6.8, 4.5))
     for name, rows in list(names.groupby(names).groups.items())[:10]:
         ax.scatter(*points[rows].T, s=12, label=name or "unknown")
-    shown = np.linspace(0, len(table)-1, min(thumbnails, len(table))).astype(int)
-    for row, image in zip(shown, read_pictures(table, source, shown)):
+    drawn = np.linspace(0, len(table)-1, min(thumbnails, len(table))).astype(int)
+    for row, image in zip(drawn, read_pictures(table, source, drawn)):
         picture = OffsetImage(image[::4, ::4], zoom=.5, cmap="gray")
         ax.add_artist(AnnotationBbox(picture, points[row], frameon=False, box_alignment=(0, 0)))
     ax.legend(title=by, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1)) # No point lies under it

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from ..rows import with_clean_thresholds
 from .output import csv_text, escape_latex, write_text
 from .plots import CONTROLS, WIDTH, markdown, published
 
@@ -321,8 +322,9 @@ def with_clean(
     rows = name_cells(pd.concat([rows[~clean], *copies], ignore_index=True))
     if "threshold_f1" not in rows: return rows
     curve = [rows.line, rows.column, rows.corruption]
-    clean_score = rows.macro_f1.where(rows.threshold_f1.groupby(curve).transform("count") > 0)
-    return rows.assign(threshold_f1=rows.threshold_f1.where(rows.severity > 0, clean_score))
+    measured = rows.threshold_f1.groupby(curve).transform("count") > 0
+    rows = with_clean_thresholds(rows)
+    return rows.assign(threshold_f1=rows.threshold_f1.where(measured))
 
 # %% ../../nbs/report/02_tables.ipynb #robustness
 SCORE_AXES = dict(macro_f1="macro-F1 (%)", auroc="AUROC (%)", threshold_f1="macro-F1 (%),\nthresholds set anew")

@@ -19,7 +19,7 @@ import torch
 from accelerate.utils import recursively_apply
 
 from ..settings import PretrainConfig
-from ..store import file_digest, fingerprint, work_root, write_atomically
+from ..store import digest_beside, file_digest, fingerprint, work_root, write_atomically
 from ..rows import public_name
 from ..core.model import JEPA
 
@@ -84,8 +84,6 @@ def writing(
         last = max((file.name for file in folder.glob("checkpoint-*.pt")), default="none")
         raise OSError(f"{error}; the last complete checkpoint of {folder} is {last}") from error
 
-def _sidecar(file): return file.with_name(f"{file.name}.sha256")
-
 def save_checkpoint(
     folder:Path, # Of the run
     content:dict, # Tensors, numbers, strings; has `step`
@@ -95,14 +93,14 @@ def save_checkpoint(
     with writing(folder), write_atomically(path, "wb") as file:
         torch.save(content, file)
         file.flush()
-        with write_atomically(_sidecar(path)) as text: text.write(f"{file_digest(Path(file.name))}  {path.name}\n")
+        with write_atomically(digest_beside(path)) as text: text.write(f"{file_digest(Path(file.name))}  {path.name}\n")
     newest = {file.name for file in sorted(folder.glob("checkpoint-*.pt"))[-2:]}
     for file in folder.glob("checkpoint-*.pt*"):
         if file.name.removesuffix(".sha256") not in newest: file.unlink()
 
 def _check_digest(file):
     "Raise OSError for a checkpoint that is not what was written; one of an earlier version has no SHA-256"
-    expected = _sidecar(file)
+    expected = digest_beside(file)
     if expected.exists() and expected.read_text() != f"{file_digest(file)}  {file.name}\n":
         raise OSError("its content is not what was written: the disk or a copy damaged it")
 

@@ -14,7 +14,6 @@ import logging
 import os
 import secrets
 import signal
-import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -31,7 +30,7 @@ from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from ..settings import CommandLine, PretrainConfig
+from ..settings import CommandLine, PretrainConfig, is_command
 from ..store import end_with_parent, lock, remove_parts, write_atomically
 from ..rows import public_name
 from ..core.model import JEPA, ema_update, fast
@@ -449,7 +448,7 @@ def main(
 
 # %% ../../nbs/training/06_train.ipynb #run-main
 #| eval: false
-if __name__ == "__main__" and "ipykernel" not in sys.modules: # Not in its own notebook
+if is_command(__name__):
     logging.basicConfig(level=logging.INFO)
     try: asked = read_command()
     except ValueError as error: raise SystemExit(f"python -m usjepa.training.train: {error}")
