@@ -146,7 +146,8 @@ def rank_frames(
 )->np.ndarray: # (K, n) int from 0, ties share a rank; of two classes only the second, (1, n)
     "Rank the frames of a test set by the probability of each class"
     mean = probabilities.mean(0).T
-    return rankdata(mean[1:] if len(mean) == 2 else mean, method="dense", axis=1) - 1
+    ranks = rankdata(mean[1:] if len(mean) == 2 else mean, method="dense", axis=1) - 1
+    return ranks.astype(int) # SciPy 1.18 gives floats, earlier ones integers
 
 # %% ../../nbs/evaluation/03_statistics.ipynb #pairs-won
 def _problems(test):
