@@ -22,7 +22,7 @@ import pandas as pd
 
 from .scores import macro_f1, mean_scores
 from .settings import PROTOCOLS, Rule, check_name
-from .store import code_version, fingerprint, lock, readable, remove_parts_of, repo_root, shipped_data
+from .store import code_version, fingerprint, lock, readable, remove_parts_of, repo_root, shipped_data, user_path
 from .store import work_root, write_atomically
 
 # %% ../nbs/03_rows.ipynb #log
@@ -153,7 +153,8 @@ def public_name(
 )->str: # Of data elsewhere than in `work_root()` the kind and eight digits of the content; of an encoder its last part
     "Name data or a student for rows and cards that others may read"
     kind, colon, place = name.partition(":") if name.startswith(("folder:", "corpus:")) else ("", "", name)
-    path = (repo_root()/Path(place).expanduser()).resolve()
+    here = user_path(place)
+    path = (here if kind and here.exists() else repo_root()/Path(place).expanduser()).resolve()
     inside = path.is_relative_to(work_root().resolve())
     if kind == "folder" or kind and not inside: return f"{kind}:{content[:8]}" if content else kind
     if kind or inside: return readable(f"{kind}{colon}{path.relative_to(repo_root().resolve()).as_posix()}")

@@ -21,7 +21,7 @@ from accelerate.utils import recursively_apply, send_to_device
 from torch.utils.data import DataLoader, Dataset
 
 from ..settings import PretrainConfig
-from ..store import end_with_parent, repo_root
+from ..store import end_with_parent, user_path
 from ..rng import rng
 from ..core.augment import augment, crop, view_numbers
 from ..core.masking import Masks, MaskSampler, valid_patches
@@ -86,7 +86,7 @@ def load_corpus(
     "Find the frames of a run; raises FileNotFoundError where there are none, ValueError for an unknown name"
     size = config.image_size*8//7
     if not config.corpus.startswith("corpus:"): return _task_corpus(load_task(config.corpus, root=root), size)
-    folder = repo_root()/config.corpus.removeprefix("corpus:")
+    folder = user_path(config.corpus.removeprefix("corpus:"))
     return _built_corpus(open_corpus(folder), size)
 
 def load_or_simulate(
