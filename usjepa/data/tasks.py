@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'RATE', 'MOST', 'MAX_UNREADABLE', 'CLIPS', 'FOLDS', 'used_frames', 'Split', 'Task', 'sample_clip',
-           'with_clips', 'check_groups', 'load_task', 'compare_counts', 'group_folds', 'grouped', 'check_split',
-           'look_alikes', 'join_pictures', 'keys_of', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
+           'with_clips', 'check_groups', 'compare_counts', 'group_folds', 'grouped', 'check_split', 'look_alikes',
+           'join_pictures', 'keys_of', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
 
 # %% ../../nbs/data/03_tasks.ipynb #imports
 import logging
@@ -170,6 +170,15 @@ def _downloaded_task(name, root, split):
     return Task(name, recipe.classes, frames, license=recipe.license, citation=recipe.citation, split=split)
 
 # %% ../../nbs/data/03_tasks.ipynb #load-task
+def check_task_name(
+    name:str, # Of a task, without a folder
+)->str: # `name`, unchanged
+    "Return the name of a task; raises ValueError with the valid names, or with how a folder is written"
+    valid = [*TASKS, *(f"{known}-sim" for known in TASKS)]
+    if name and name not in valid and user_path(name).exists():
+        raise ValueError(f"unknown dataset {name!r}: your own folder or CSV file is written folder:{name}")
+    return check_name("dataset", name, valid)
+
 def load_task(
     name:str, # aul, busbra, butterfly, fatty_liver, gbcu, mmotu, pocus, tn5000; NAME-sim; folder:PATH
     root=None, # The task's folder, or one that holds it; None: the data root
@@ -185,7 +194,7 @@ def load_task(
         with _naming(str(user_path(name.removeprefix("folder:")))):
             task = _own_task(name, fold, seed, exclude_duplicates, groups)
     else:
-        check_name("task", name, [*TASKS, *(f"{known}-sim" for known in TASKS)])
+        check_task_name(name)
         task = _simulated_task(name, split, seed) if name.endswith("-sim") else _downloaded_task(name, root, split)
         if split == "grouped": task = replace(task, frames=grouped(task.frames, fold, seed))
     return without_duplicates(task) if exclude_duplicates else task

@@ -32,7 +32,7 @@ from ..rows import scores_of_predictions, write_test_set
 from ..core.corruption import CORRUPTIONS
 from ..data.duplicates import perceptual_hash, thumbnail
 from ..data.frames import load_frames
-from ..data.tasks import Task, check_split, grouped, join_pictures, keys_of, load_task
+from ..data.tasks import Task, check_split, check_task_name, grouped, join_pictures, keys_of, load_task
 from ..data.ultrabench import TASKS
 from ..encoders.registry import ENCODERS, read_config, shipped
 from ..encoders.encoder import identify, load_encoder
@@ -335,7 +335,7 @@ def find_task(
 )->PreparedTask: # Raises ValueError for a wrong name, FileNotFoundError if the data are not there
     "Prepare a task, or its simulated twin"
     if isinstance(name, PreparedTask): return name
-    if not name.startswith("folder:"): check_name("dataset", name, [*TASKS, *GROUPS["task"]["sim"]])
+    if not name.startswith("folder:"): check_task_name(name)
     try: return prepare_task(name, size, few)
     except FileNotFoundError:
         if missing != "simulate" or name not in TASKS: raise

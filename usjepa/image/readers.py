@@ -49,7 +49,8 @@ CHANNELS = (1, 3, 4) # Gray, RGB, RGB with alpha
 def as_frames(
     x, # (H,W) or (H,W,1|3|4) frame, (T,H,W) or (T,H,W,C) clip, any number type
 )->ndarray: # (T,H,W,1|3) view in the type it came in; T is 1 for a still
-    "View any array as frames; an empty array, another number of axes or of channels raises ValueError"
+    "View any array as frames; None, an empty array, another number of axes or of channels raises ValueError"
+    if x is None: raise ValueError("found no picture (None): cv2.imread gives that where it cannot read the file")
     x = np.asarray(x)
     shape = x.shape
     if x.ndim == 2: x = x[None, ..., None]
