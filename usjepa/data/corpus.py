@@ -194,6 +194,7 @@ class StoredFrames:
         self.index = load_table(self.folder/Path(self.info["index"]).name)
         shard = self.index["shard"].chunk(0)
         self.shards = shard.dictionary.to_pylist() # Names
+        self.paths = [self.folder/"shards"/name for name in self.shards]
         self.shard = shard.indices.to_numpy() # (n,) which of them
         self.offset = self.numbers("offset") # (n,) bytes
         self.length = self.numbers("length") # (n,) bytes
@@ -207,7 +208,7 @@ class StoredFrames:
     def __len__(self): return len(self.index)
     def __getstate__(self): return dict(folder=self.folder)
     def __setstate__(self, state): self.__init__(**state) # Another process maps the same file
-    def path(self, i): return self.folder/"shards"/self.shards[self.shard[i]] # The file that holds a frame
+    def path(self, i): return self.paths[self.shard[i]] # The file that holds a frame
 
     def read(self, i, size=None, quick=False): # As `unpack_frame`
         "Read a frame and its region, as stored or as a square; the first time, its digest is compared"
