@@ -29,6 +29,7 @@ import numpy as np
 import pydicom
 from numpy import ndarray
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 from pydicom.encaps import generate_frames
 from pydicom.pixels import apply_color_lut, convert_color_space, iter_pixels
 from pydicom.uid import JPEGLSTransferSyntaxes as JPEG_LS
@@ -193,13 +194,16 @@ def _opened(path):
 def _picture(image):
     "An open picture as gray or RGB"
     _check_size(*image.size)
+    white_is_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == 0
     image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     elif image.mode not in ("L", "RGB", "F") and not image.mode.startswith("I"):
         image = image.convert("RGB")
-    return to_uint8(np.array(image))
+    pixels = np.array(image)
+    if white_is_zero: pixels = np.iinfo(pixels.dtype).max - pixels
+    return to_uint8(pixels)
 
 def _read_picture(path):
     with _opened(path) as image: return _picture(image)
@@ -248,10 +252,22 @@ def _rate(ds):
     milliseconds = float(ds.get("FrameTime") or np.mean(steps[1:]))
     return 1000/milliseconds if milliseconds else 0.
 
+def _through_window(values, ds):
+    "Values as a viewer shows them: from black to white within the window that the file names, the first of several"
+    center = float(np.ravel(ds.WindowCenter)[0])
+    width = float(np.ravel(ds.WindowWidth)[0])
+    share = (values - (center - .5))/max(width - 1, 1e-3) + .5
+    return (share.clip(0, 1)*255).round().astype(np.uint8)
+
 def _dicom_frame(pixels, ds):
     "One decoded frame of a DICOM file as gray or RGB"
     if ds.PhotometricInterpretation == "PALETTE COLOR": pixels = _palette(pixels, ds)
-    if ds.PhotometricInterpretation == "MONOCHROME1":
+    slope = float(ds.get("RescaleSlope") or 1)
+    dark_is_high = ds.PhotometricInterpretation == "MONOCHROME1"
+    if ds.BitsStored > 8 and ds.get("WindowCenter") is not None and ds.get("WindowWidth"):
+        shown = _through_window(pixels*slope + float(ds.get("RescaleIntercept") or 0), ds)
+        return 255 - shown if dark_is_high else shown
+    if dark_is_high != (slope < 0):
         brightest = -1 if ds.PixelRepresentation else (1 << int(ds.BitsStored)) - 1
         pixels = brightest - pixels
     return to_uint8(pixels)
@@ -327,7 +343,16 @@ def _video_frames(path, wanted):
     with _open_container(path) as container:
         for number, frame in enumerate(container.decode(video=0)):
             if number > wanted[-1]: return
+            if frame.is_corrupt: raise ValueError(f"frame {number} is damaged")
             if number in wanted: yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation//90)
+
+def _frame_rate(stream, times):
+    "Frames a second: what the header declares, or the mean of the times of the frames where that is another"
+    declared = float(stream.average_rate or stream.guessed_rate or 0)
+    lasts = float((max(times) - min(times))*stream.time_base) if times else 0
+    if not lasts: return declared
+    mean = (len(times) - 1)/lasts
+    return declared if abs(mean - declared) <= .1*declared else mean
 
 def _open_video(path):
     "The clip of a video file; a file without video raises ValueError"
@@ -335,10 +360,10 @@ def _open_video(path):
         if not container.streams.video: raise ValueError("no video in it")
         stream = container.streams.video[0]
         _check_size(stream.width, stream.height)
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        count = sum(packet.size > 0 for packet in container.demux(stream))
-    check_limit("frames", count)
-    yield Clip(count, partial(_video_frames, path), fps)
+        times = [packet.pts for packet in container.demux(stream) if packet.size > 0]
+        fps = _frame_rate(stream, [when for when in times if when is not None])
+    check_limit("frames", len(times))
+    yield Clip(len(times), partial(_video_frames, path), fps)
 
 # %% ../../nbs/image/01_readers.ipynb #read-volume
 VOLUMES = { # Suffix → the reader of SimpleITK
@@ -361,6 +386,9 @@ def _read_slices(path, axis):
     "All slices of a volume along an axis, (n, H, W) or (n, H, W, channels); too many bytes raise ValueError"
     import SimpleITK
     suffix = next(suffix for suffix in sorted(VOLUMES) if str(path).lower().endswith(suffix))
+    if suffix == ".nii.gz" and os.path.exists(str(path)[:-3]):
+        raise ValueError("a .nii file of the same name lies beside it, whose numbers would be read: "
+                         "expected one of the two")
     share = _share(path, *([] if "nii" in suffix else _data_files(path)))
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO(VOLUMES[suffix])
