@@ -15,6 +15,7 @@ import re
 import stat
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from contextlib import closing, contextmanager
@@ -41,6 +42,7 @@ from ..settings import check_name
 from ..store import shown_error
 
 log = logging.getLogger("usjepa")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL) # Its lines quote what stands in a file
 JPEG_LOSSLESS = (JPEGLossless, JPEGLosslessSV1)
 BY_PILLOW = (JPEGBaseline8Bit, JPEG2000Lossless, JPEG2000)
 
@@ -174,8 +176,11 @@ def _check_size(width, height):
 
 @contextmanager
 def _named(path):
-    "Raise any error of a reader as an OSError of one sentence that names the file"
-    try: yield
+    "Raise any error of a reader as an OSError of one sentence that names the file; warnings quote it, and are dropped"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except Exception as error:
         if str(error).startswith("cannot read"): raise
         reason = " ".join(str(error).split())[:500] or "no details" # Of several lines
