@@ -165,19 +165,20 @@ tags: [ultrasound, self-supervised, jepa]
 ---
 # {name}
 A small student of {kind}, pretrained with usjepa ({steps:,} steps of {batch}) on {frames:,} real ultrasound frames: \
-{organs}. It began as the first {depth} blocks of DINOv2-small and learned to predict, from the visible patches of a \
-frame through blur, low contrast and speckle, what it said of the hidden ones of the clean frame when it began.
+{organs}. It began as the first {depth} blocks of DINOv2-small, and a frozen copy of that beginning is its teacher: \
+from the visible patches of a frame under blur, low contrast or speckle it learned to predict the teacher's features \
+of the hidden patches of the clean frame.
 
     from usjepa import load_encoder
     encoder = load_encoder("{name}")
 
 Input: {pixels}×{pixels} gray, patches of {patch}. Feature: the mean of the patch tokens, {width} wide.
 
-**Data**: POCUS (a license a file: several non-commercial, some unknown) and BUS-BRA (CC BY 4.0), without any patient \
-of the test sets {tests}; those tests still share devices and hospitals with it. **License**: parts of POCUS are \
-non-commercial, so these weights are too; DINOv2's part is Apache-2.0. **Scores**: figures/evidence.md, written by \
-nbs/paper/evidence.ipynb. **Limits**: two organs, {patients:,} patients, {steps:,} steps: what it knows is mostly what \
-it began with. Research only, not a medical device, not for clinical use.
+**Data**: POCUS (a license for each file: several non-commercial, some unknown) and BUS-BRA (CC BY 4.0), without any \
+patient of the test sets {tests}; those tests still share devices and hospitals with it. **License**: parts of POCUS \
+are non-commercial, so these weights are too; DINOv2's part is Apache-2.0. **Scores**: RESULTS.md of \
+https://github.com/usjepa/usjepa. **Limits**: two organs, {patients:,} patients, {steps:,} steps: most of what it \
+knows comes from DINOv2. Research only, not a medical device, not for clinical use.
 """
 
 def release_student(
