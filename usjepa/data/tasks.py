@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'RATE', 'MOST', 'MAX_UNREADABLE', 'CLIPS', 'FOLDS', 'used_frames', 'Split', 'Task', 'sample_clip',
-           'with_clips', 'check_groups', 'compare_counts', 'group_folds', 'grouped', 'check_split', 'look_alikes',
-           'join_pictures', 'keys_of', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
+           'with_clips', 'check_groups', 'load_task', 'compare_counts', 'group_folds', 'grouped', 'check_split',
+           'look_alikes', 'join_pictures', 'keys_of', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
 
 # %% ../../nbs/data/03_tasks.ipynb #imports
 import logging
@@ -169,7 +169,7 @@ def _downloaded_task(name, root, split):
     if recipe.unit: check_groups(frames)
     return Task(name, recipe.classes, frames, license=recipe.license, citation=recipe.citation, split=split)
 
-# %% ../../nbs/data/03_tasks.ipynb #load-task
+# %% ../../nbs/data/03_tasks.ipynb #check-task-name
 def check_task_name(
     name:str, # Of a task, without a folder
 )->str: # `name`, unchanged
@@ -179,6 +179,7 @@ def check_task_name(
         raise ValueError(f"unknown dataset {name!r}: your own folder or CSV file is written folder:{name}")
     return check_name("dataset", name, valid)
 
+# %% ../../nbs/data/03_tasks.ipynb #load-task
 def load_task(
     name:str, # aul, busbra, butterfly, fatty_liver, gbcu, mmotu, pocus, tn5000; NAME-sim; folder:PATH
     root=None, # The task's folder, or one that holds it; None: the data root
