@@ -255,7 +255,7 @@ def _is_sound(folder):
     with suppress(OSError, ValueError): # It may be damaged, or another process may be making it again
         changed = [file.stat().st_mtime_ns for file in sorted(folder.rglob("*"))]
         if _sound.get(folder) == changed: return True
-        if (folder/_SUMS).read_text() == folder_digests(folder):
+        if (folder/_SUMS).read_text(encoding="utf-8") == folder_digests(folder):
             _sound[folder] = changed
             return True
     return False
@@ -275,7 +275,7 @@ def build_once(
         with _complete(folder) as part:
             part.mkdir()
             fill(part)
-            (part/_SUMS).write_text(folder_digests(part))
+            (part/_SUMS).write_text(folder_digests(part), encoding="utf-8")
             _remove(folder)
     return folder
 
@@ -334,8 +334,8 @@ def brief(
 @lru_cache
 def _key_of_names(cache):
     "A random key, drawn once for a cache"
-    def draw(folder): (folder/"key").write_text(secrets.token_hex(32))
-    return (build_once(cache/"names", draw)/"key").read_text()
+    def draw(folder): (folder/"key").write_text(secrets.token_hex(32), encoding="utf-8")
+    return (build_once(cache/"names", draw)/"key").read_text(encoding="utf-8")
 
 def shown(
     name, # Of a file, a folder or a patient
@@ -357,7 +357,8 @@ def shown_error(
 # %% ../nbs/01_store.ipynb #code-version
 def _git(*arguments):
     "The answer of git about the checkout"
-    return subprocess.check_output(["git", *arguments], cwd=repo_root(), stderr=subprocess.DEVNULL, text=True).strip()
+    said = subprocess.check_output(["git", *arguments], cwd=repo_root(), stderr=subprocess.DEVNULL, encoding="utf-8")
+    return said.strip()
 
 def code_version()->str: # e.g. "0.0.1+g1a2b3c4", with ".dirty" if the package differs from the commit
     "Name the version of the code that runs"

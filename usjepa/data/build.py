@@ -544,7 +544,7 @@ def _find_key(out, info):
     if not file.exists() and not info:
         with write_atomically(file) as f: f.write(secrets.token_hex(32))
         file.chmod(0o600)
-    key = file.read_text() if file.exists() else ""
+    key = file.read_text(encoding="utf-8") if file.exists() else ""
     if info and fingerprint(key) != info["key"]:
         raise ValueError(f"found no key of {out} in {file}: expected the one its ids were made with, or another folder")
     return key

@@ -287,7 +287,7 @@ def load_frames(
     _check_unreadable(paths, kept, max_unreadable)
     images = np.load(folder/"images.npy", mmap_mode="r")
     regions = np.unpackbits(np.load(folder/"regions.npy"), axis=1, count=size*size).view(bool)
-    return Frames(images, regions.reshape(-1, size, size), kept, (folder/"key.txt").read_text())
+    return Frames(images, regions.reshape(-1, size, size), kept, (folder/"key.txt").read_text(encoding="utf-8"))
 
 # %% ../../nbs/data/01_frames.ipynb #write-frames
 def _check_unreadable(paths, kept, most):
@@ -323,4 +323,4 @@ def _write_frames(folder, paths, numbers, size, clips, keys):
     np.save(folder/"kept.npy", kept)
     np.save(folder/"images.npy", images)
     np.save(folder/"regions.npy", bits)
-    (folder/"key.txt").write_text(content_key(images, regions))
+    (folder/"key.txt").write_text(content_key(images, regions), encoding="utf-8")

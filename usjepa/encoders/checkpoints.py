@@ -546,8 +546,8 @@ def export_transformers(
         image_std=[config["std"]]*3,
     )
     write_tensors(transformers_state(student), folder/"model.safetensors")
-    (folder/"config.json").write_text(json.dumps(model, indent=1)+"\n")
-    (folder/"preprocessor_config.json").write_text(json.dumps(images, indent=1)+"\n")
+    (folder/"config.json").write_text(json.dumps(model, indent=1)+"\n", encoding="utf-8")
+    (folder/"preprocessor_config.json").write_text(json.dumps(images, indent=1)+"\n", encoding="utf-8")
     return folder
 
 # %% ../../nbs/encoders/03_checkpoints.ipynb #copy-blocks

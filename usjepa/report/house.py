@@ -57,7 +57,7 @@ def read_room(
     root:Path, # The folder of the package
 )->Room: # Its imports may still name objects of modules
     "Read the place of a module and its imports"
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     parts = file.relative_to(root).with_suffix("").parts
     notebook = text.split("File to edit: ")[1].split(".ipynb")[0]
     number = Path(notebook).name.split("_")[0]

@@ -38,7 +38,7 @@ def write_text(
     "Write a table; raises ValueError where figures/ would get fewer lines or numbers than it has"
     file = Path(file)
     if file.parent == repo_root()/"figures" and file.exists():
-        old_lines, old_numbers = _amount(file.read_text())
+        old_lines, old_numbers = _amount(file.read_text(encoding="utf-8"))
         lines, numbers = _amount(text)
         if lines < old_lines or numbers < old_numbers:
             raise ValueError(f"figures/{file.name} has {old_lines} lines with {old_numbers} numbers and this run has "

@@ -39,7 +39,7 @@ def parameter_names(
     name:str, # Of a notebook
 )->list: # Of str
     "Read the names of a notebook's parameters"
-    cells = json.loads(notebook_file(name).read_text())["cells"]
+    cells = json.loads(notebook_file(name).read_text(encoding="utf-8"))["cells"]
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     return re.findall(r"^(\w+):", "".join(tagged[0]["source"]), re.M)
 

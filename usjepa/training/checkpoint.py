@@ -101,7 +101,7 @@ def save_checkpoint(
 def _check_digest(file):
     "Raise OSError for a checkpoint that is not what was written; one of an earlier version has no SHA-256"
     expected = digest_beside(file)
-    if expected.exists() and expected.read_text() != f"{file_digest(file)}  {file.name}\n":
+    if expected.exists() and expected.read_text(encoding="utf-8") != f"{file_digest(file)}  {file.name}\n":
         raise OSError("its content is not what was written: the disk or a copy damaged it")
 
 def load_checkpoint(
