@@ -126,9 +126,15 @@ def state_of(folder):
     "Size and time of every file and folder below; a folder is what it is called"
     found = {}
     for path in folder.rglob("*"):
+        if path.is_fifo(): continue  # Nothing can change in it
         status = path.lstat()
         found[path.relative_to(folder)] = None if path.is_dir() else (status.st_size, status.st_mtime_ns)
     return found
+
+
+def pipes(folder, names):
+    "Those of the names that are named pipes, which cannot be copied"
+    return [name for name in names if Path(folder, name).is_fifo()]
 
 
 class Snapshot:
@@ -138,7 +144,7 @@ class Snapshot:
         self.states = [state_of(folder) for folder in folders]
         self.backup = Path(tempfile.mkdtemp(dir=ROOT.parent))
         for number, folder in enumerate(folders):
-            shutil.copytree(folder, self.backup/str(number), symlinks=True)
+            shutil.copytree(folder, self.backup/str(number), symlinks=True, ignore=pipes)
 
     def restore(self):
         "Take away what is new, and bring back what was changed or deleted"
