@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'RATE', 'MOST', 'MAX_UNREADABLE', 'CLIPS', 'FOLDS', 'used_frames', 'Split', 'Task', 'sample_clip',
-           'with_clips', 'check_groups', 'load_task', 'compare_counts', 'group_folds', 'grouped', 'check_split',
-           'look_alikes', 'join_pictures', 'keys_of', 'few_shot', 'find_duplicates', 'without_duplicates', 'check_task']
+           'with_clips', 'check_groups', 'check_task_name', 'load_task', 'compare_counts', 'group_folds', 'grouped',
+           'check_split', 'look_alikes', 'join_pictures', 'keys_of', 'few_shot', 'find_duplicates',
+           'without_duplicates', 'check_task']
 
 # %% ../../nbs/data/03_tasks.ipynb #imports
 import logging
