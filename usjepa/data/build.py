@@ -525,7 +525,7 @@ LOG_EVERY = 10 # Seconds
 def _run_units(units, done, out, workers, scheduler):
     "Do the units that are not in `done`, which maps names of units to names of parts, and add them to it"
     todo = [unit for unit in units if unit.name not in done]
-    workers = min(joblib.cpu_count() if workers is None else workers, len(todo))
+    workers = min(joblib.cpu_count() if workers in (None, -1) else workers, len(todo))
     progress = BuildLog(units, todo)
     start = last = time.monotonic()
     for unit, part in run_all(todo, workers, scheduler):
@@ -601,11 +601,16 @@ def _build(sources, out, recipe, workers, scheduler, contents):
         kept = _finish(out, found, units, done, recipe, key)
     if not kept: raise ValueError(f"no usable frame in {roots}: {out/'rejected.csv'} says why")
 
+def _task_names(text):
+    "Names of tasks, from a list or a string with commas"
+    names = text.split(",") if isinstance(text, str) else text
+    return [name.strip() for name in names if name.strip()]
+
 def build_corpus(
     sources, # List of `Source`: folders and how to read them
     out, # Folder to write to; an interrupted build continues
-    exclude=(), # Names of tasks: what their test sets have too is left out
-    workers:int=None, # Processes; None: one a core, 0: none but this one
+    exclude=(), # Names of tasks, a list or with commas: what their test sets have too is left out
+    workers:int=None, # Processes; None or -1: one a core, 0: none but this one
     scheduler:str=None, # Address of a Dask scheduler (tcp://…) for a cluster
     contents:bool=False, # Read all files again, to find those that changed under the same size and time
     **settings, # Of `Recipe`: size, quality, colour, unit
@@ -615,6 +620,7 @@ def build_corpus(
     # OSError: a folder is gone, or another build is writing there
     out = user_path(out)
     recipe = Recipe.preset("paper", **settings)
+    exclude = _task_names(exclude)
     tasks = [load_task(name) for name in exclude]
     denied = deny_list(exclude)
     left_out = dict.fromkeys(source.name for source in sources if source.name in denied)
@@ -670,13 +676,12 @@ def main(
     command = CommandLine("usjepa.data.build", build_corpus.__doc__)
     command.add_argument("folders", nargs="+", help=sources_in.__doc__)
     command.add_argument("--out", required=True, help="Folder of the corpus")
-    command.add_argument("--exclude", default="", help="Tasks whose test sets must not be in it, separated by commas")
-    command.add_argument("--workers", type=int, help="Processes; 0: none but this one")
+    command.add_argument("--exclude", help="Tasks whose test sets must not be in it, separated by commas")
+    command.add_argument("--workers", type=int, help="Processes; -1: one a core, 0: none but this one")
     command.add_argument("--scheduler", help="Address of a Dask scheduler")
     command.add_argument("--contents", action="store_true", help="Find files that changed under the same size and time")
     command.add_settings(Recipe)
     options = command.read(arguments)
-    options["exclude"] = [name for name in options["exclude"].split(",") if name]
     try: corpus = build_corpus(sources_in(options.pop("folders")), options.pop("out"), **options)
     except (OSError, ValueError) as error: command.error(str(error))
     folder = os.path.relpath(corpus.folder)

@@ -294,7 +294,9 @@ def _check_files_once(used, classes):
         torn = torn_copies(rows, column)
         if torn.empty: continue
         found = say_copies(torn, what, column)
-        raise ValueError(f"{found}: remove one, or use one of them: load_task(…, exclude_duplicates=True)")
+        raise ValueError(
+            f"{found}: remove one, or use one of them: load_task(…, exclude_duplicates=True), or --exclude_duplicates "
+            "on the command line")
 
 def _refusal(people, classes, pooled):
     "Why a split cannot be scored; empty if it can"

@@ -114,11 +114,12 @@ def answer(
     name:str, # As in `load_task`
     encoder:str="usrcjepa-tiny", # As in `load_encoder`
     preset:str="auto", # paper, tiny, smoke or auto
+    **reading, # Of `load_task`: exclude_duplicates, groups
 )->str: # From `conclude`
     "Probe an encoder on a task and say what was found"
     preset = resolve_preset(preset)
     config = ProbeConfig.preset(preset)
-    prepared = find_task(name, "error", config.image_size, few=preset == "smoke")
+    prepared = find_task(name, "error", config.image_size, few=preset == "smoke", **reading)
     rows = ask(prepared, load_encoder(encoder), preset=preset, config=config)
     return conclude(rows, prepared.task.patients_known, prepared.task.simulated)
 
@@ -130,6 +131,8 @@ def main(
     line.add_argument("name", help="pocus, folder:PATH, …")
     line.add_argument("--encoder", help="usrcjepa-tiny, dinov2-small, the folder of a student, …")
     line.add_argument("--preset", help="paper, tiny, smoke or auto")
+    line.add_argument("--exclude_duplicates", action="store_true", help="Use a picture that is there twice once")
+    line.add_argument("--groups", help="given, or likeness: where no patient is known, files that look alike are one")
     print(answer(**line.read(arguments)))
 
 # %% ../../nbs/evaluation/07_answer.ipynb #run

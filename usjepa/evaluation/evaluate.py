@@ -128,9 +128,10 @@ def prepare_task(
     name, # As in `load_task`, or a task that it gave
     size:int=224, # Pixels
     few:bool=False, # Twelve frames a part, for smoke runs
+    **reading, # Of `load_task`: exclude_duplicates, groups
 )->PreparedTask: # Raises FileNotFoundError if the data are not there
     "Load and prepare a task"
-    task = name if isinstance(name, Task) else load_task(name)
+    task = name if isinstance(name, Task) else load_task(name, **reading)
     task = replace(task, frames=task.frames.reset_index(drop=True))
     keys = [f"{name} {path}" for name, path in zip(task.frames.id, task.frames.path)]
     keys = pd.Series(keys, task.frames.index, object) # A path need not be UTF-8
@@ -332,15 +333,16 @@ def find_task(
     missing:str="error", # When the data are not there: simulate (the twin of the task), or anything else
     size:int=224, # Pixels
     few:bool=False, # As in `prepare_task`
+    **reading, # As in `prepare_task`
 )->PreparedTask: # Raises ValueError for a wrong name, FileNotFoundError if the data are not there
     "Prepare a task, or its simulated twin"
     if isinstance(name, PreparedTask): return name
     if not name.startswith("folder:"): check_task_name(name)
-    try: return prepare_task(name, size, few)
+    try: return prepare_task(name, size, few, **reading)
     except FileNotFoundError:
         if missing != "simulate" or name not in TASKS: raise
         log.warning("%s is not there, and its simulated twin is used: missing='error' says how to get it", name)
-        return prepare_task(f"{name}-sim", size, few)
+        return prepare_task(f"{name}-sim", size, few, **reading)
 
 class Candidate:
     "An encoder that may be asked: its weights are read where a row is missing"
