@@ -23,6 +23,7 @@ from collections import Counter
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,7 @@ from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import read_header
 from .frames import PreparedFrame, prepare_clip
 from .leakage import deny_list, exclude_overlap, find_overlap
+from .outlines import outlines_of, say_outlines
 from .tasks import load_task
 
 # %% ../../nbs/data/10_build.ipynb #log
@@ -59,6 +61,7 @@ class Work:
     weight:float = 1. # Frames, about
     stamp:tuple = () # (bytes, time of change) of each file
     first:int = 0 # Number of its first frame, where pictures of one clip are separate works
+    outlines:tuple = () # Of dict: for each file, frame (None: all) → `Outline` that a person drew; (): none
 
 FRAME_BYTES = dict(video=5e3, dicom=300e3, volume=100e3, hdf5=100e3) # A guess, only to cut units
 
@@ -160,6 +163,29 @@ def describe_sources(
         lines.append((readable(source.name), source.organ, source.frame_type, files, recordings, len(found.rejected)))
     return pd.DataFrame(lines, columns=["dataset", "organ", "kind", "files", "recordings", "not_read"])
 
+# %% ../../nbs/data/10_build.ipynb #outlines
+def with_outlines(
+    found:Found, # Of `scan`
+)->Found: # The same, where there are none
+    "Give each work the outlines that persons drew for its files; raises ValueError if one cannot be meant"
+    outlines = outlines_of([found.source.root/path for work in found.works for path in work.paths])
+    if not any(outlines): return found
+    rest = iter(outlines)
+    works = []
+    for work in found.works:
+        drawn = tuple(islice(rest, len(work.paths)))
+        works.append(replace(work, outlines=drawn) if any(drawn) else work)
+    return replace(found, works=works)
+
+def _outlines_of_clip(work, first):
+    "Outlines of a clip of a work, whose first frame has this number in the file: frame, or None → `Outline`"
+    if not work.outlines: return {}
+    if work.reader == "frames":
+        return {number: frames.get(0, frames.get(None)) for number, frames in enumerate(work.outlines)}
+    return {frame if frame is None else frame - first: outline for frame, outline in work.outlines[0].items()}
+
+def _polygons(frames): return {str(frame): outline.polygons for frame, outline in frames.items()}
+
 # %% ../../nbs/data/10_build.ipynb #unusable
 def unusable(
     image:np.ndarray, # (H, W) uint8, prepared
@@ -198,7 +224,8 @@ class Unit:
         s = self.source
         source = [self.key, s.name, s.organ, s.frame_type, s.row, s.options]
         works = [(work.paths, work.stamp, work.clip, work.patient, work.first) for work in self.works]
-        return fingerprint(source, works, asdict(self.recipe), self.code)[:24]
+        drawn = [list(map(_polygons, work.outlines)) for work in self.works]
+        return fingerprint(source, works, drawn, asdict(self.recipe), self.code)[:24]
 
     def hash(self, *names): # 64 bits
         "Hash names of clips and patients: they tell nothing to those who do not have the key"
@@ -210,7 +237,8 @@ DECODERS = ("av", "h5py", "opencv-python-headless", "pillow", "pydicom", "simple
 def _code_version():
     "What reads and prepares files: modules of ours, and decoders, since a new one may read what none could"
     versions = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
-    ours = code_of("image.region", "image.preprocess", "image.readers", "data.frames", "data.corpus", "data.build")
+    ours = code_of("image.region", "image.preprocess", "image.readers", "data.outlines", "data.frames", "data.corpus",
+                   "data.build")
     return fingerprint(ours, [(name, versions.get(name)) for name in DECODERS])
 
 def cut(
@@ -263,10 +291,13 @@ def _outcomes(unit):
     for work in unit.works:
         path = work.paths[0]
         try:
+            first = 0
             for clip in _clips(unit.source, work):
-                for frame in prepare_clip(clip, unit.source.options.get("stride", 1)):
+                outlines = _outlines_of_clip(work, first)
+                for frame in prepare_clip(clip, unit.source.options.get("stride", 1), outlines):
                     if work.reader == "frames": path = work.paths[frame.number]
                     yield Outcome(work, path, _judge(frame, unit.recipe, unit.source.root/path), clip, frame)
+                first += clip.count
         except Exception as error:
             text = str(error) if isinstance(error, OSError) else type(error).__name__
             yield Outcome(work, path, _unreadable(text, unit.source.root/path))
@@ -589,6 +620,9 @@ def _build(sources, out, recipe, workers, scheduler, contents):
     found = scan(sources, out)
     if not any(one.works for one in found):
         raise ValueError(f"no frame to read in {roots or 'no source'}: check folders, patterns and suffixes")
+    found = [with_outlines(one) for one in found]
+    drawn = say_outlines(frames for one in found for work in one.works for frames in work.outlines)
+    if drawn: print(drawn)
     with lock(out/".lock"):
         remove_parts(out)
         info = _read_info(out)
@@ -616,7 +650,7 @@ def build_corpus(
     **settings, # Of `Recipe`: size, quality, colour, unit
 )->StoredFrames: # The corpus, open
     "Read, prepare and store the frames of all sources"
-    # ValueError: a setting cannot be meant, no frame is usable, or `out` holds another corpus
+    # ValueError: a setting or an outline cannot be meant, no frame is usable, or `out` holds another corpus
     # OSError: a folder is gone, or another build is writing there
     out = user_path(out)
     recipe = Recipe.preset("paper", **settings)

@@ -32,6 +32,7 @@ from ..image.readers import SUFFIXES, is_litter, open_clips, reader_of, walk_fil
 from ..settings import check_name
 from ..store import HINT, brief, code_of, names_are_wanted, readable, shown, user_path
 from .frames import file_contents, file_stamp, remember, threaded
+from .outlines import outlines_of, say_outlines
 
 # %% ../../nbs/data/02_folders.ipynb #log
 log = logging.getLogger("usjepa")
@@ -926,6 +927,8 @@ def read_own(
             "or a CSV file with columns path, label and perhaps patient, split")
     is_table = path.is_file()
     table = read_csv(path, account) if is_table else read_class_folders(path, account)
+    drawn = say_outlines(outlines_of(table.path))
+    if drawn: account.add(drawn)
     table = table.assign(header=read_headers(table.path.tolist()))
     table = _drop_unreadable(table, account)
     table = name_patients(table, account, "the table" if is_table else "the folder")

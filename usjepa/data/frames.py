@@ -14,7 +14,7 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 from ..image.preprocess import MAX_COLOR, prepare, resize
 from ..image.readers import Clip, open_clips
 from ..image.region import locate_region
+from .outlines import outlines_at
 from ..store import HINT, build_once, cache_root, code_of, fingerprint, shown, shown_error
 
 # %% ../../nbs/data/01_frames.ipynb #log
@@ -69,8 +70,10 @@ def _shared_region(frames, tags):
 def prepare_clip(
     clip, # From `open_clips`, `open_pictures` or `clip_of`
     stride:int=1, # Every how many frames
+    outlines:dict=None, # Frame, or None for all others → `Outline` that a person drew, or None
 ): # Yields a `PreparedFrame` each
     "Prepare the frames of a clip, with one region; a frame of another shape has its own"
+    outlines = outlines or {}
     few = spread_frames(clip)
     shared = _shared_region(few, clip.tags)
     numbers = range(0, 1 << 40, stride) # To the end, whatever the file declares
@@ -79,11 +82,20 @@ def prepare_clip(
         if frame is None:
             yield PreparedFrame(number, error=str(clip.broken[number]))
             continue
+        outline = outlines.get(number, outlines.get(None))
+        if outline is not None:
+            yield _prepare_by_hand(number, frame, outline)
+            continue
         together = shared is not None and shared.mask.shape == frame.shape[:2]
         found = shared if together else locate_region(frame)
         image, region, colored = prepare(frame, found.mask)
         missed = found.fallback == "frame" and found.score == 0
         yield PreparedFrame(number, image, region, together, not missed, colored >= MAX_COLOR)
+
+def _prepare_by_hand(number, frame, outline):
+    "A frame with the region that a person drew"
+    image, region, colored = prepare(frame, outline.region(frame.shape[:2]))
+    return PreparedFrame(number, image, region, found=True, too_colored=colored >= MAX_COLOR)
 
 def clip_of(
     frames:list, # (H, W) or (H, W, 3) uint8 each
@@ -239,20 +251,27 @@ def read_numbered(
     return [found.get(key) for key in zip(paths, numbers)], tags
 
 # %% ../../nbs/data/01_frames.ipynb #prepare-rows
-def _prepare_rows(paths, numbers, size):
-    "Image and region of each frame of a clip, None for those that cannot be read"
+def _prepare_rows(paths, numbers, outlines, size):
+    "Each frame of a clip as a `PreparedFrame` of one size, None for those that cannot be read"
     frames, tags = read_numbered(paths, numbers)
     frames = [None if frame is None else _gray_if_equal(frame) for frame in frames]
-    readable = [frame for frame in frames if frame is not None]
-    alike = len({frame.shape for frame in readable}) == 1
-    clips = [readable] if alike else [[frame] for frame in readable] # Gray and colored frames do not share a region
-    prepared = (frame for clip in clips for frame in prepare_clip(clip_of(clip, tags)))
-    return [None if frame is None else _resized(next(prepared), size) for frame in frames]
+    readable = [place for place, frame in enumerate(frames) if frame is not None]
+    alike = len({frames[place].shape for place in readable}) == 1
+    clips = [readable] if alike else [[place] for place in readable] # Gray and colored frames do not share a region
+    prepared = [None]*len(frames)
+    for places in clips:
+        clip = clip_of([frames[place] for place in places], tags)
+        drawn = {number: outlines[place] for number, place in enumerate(places)}
+        for place, frame in zip(places, prepare_clip(clip, outlines=drawn)): prepared[place] = _resized(frame, size)
+    return prepared
 
-def _resized(frame, size): return resize(frame.image, frame.region, size)
+def _resized(frame, size):
+    image, region = resize(frame.image, frame.region, size)
+    return replace(frame, image=image, region=region)
 
 # %% ../../nbs/data/01_frames.ipynb #load-frames
-_CODE = ("image.readers", "image.region", "image.preprocess", "data.frames") # Modules that decide what is in the cache
+_CODE = ( # Modules that decide what is in the cache
+    "image.readers", "image.region", "image.preprocess", "data.outlines", "data.frames")
 
 def content_key(
     images:np.ndarray, # (n, size, size) uint8
@@ -274,15 +293,18 @@ def load_frames(
     numbers=None, # (n,) frame of each file, from 0; None: the first
     max_unreadable:float=.01, # Share of unreadable files that stops the work
 )->Frames: # In the order of `paths`
-    "Read and prepare frames, or find them prepared; raises OSError if too many files cannot be read"
+    "Read and prepare frames, or find them prepared"
+    # OSError: too many files cannot be read; ValueError: an outline that a person drew cannot be meant
     paths = [Path(os.fsdecode(path)) for path in paths]
     numbers = [0]*len(paths) if numbers is None else [int(number) for number in numbers]
     clips = _rows_of_clips(len(paths), clips)
-    contents = file_contents(paths)
+    outlines = outlines_at(paths, numbers)
+    drawn = [outline and outline.polygons for outline in outlines]
+    frames = list(zip(map(str, file_contents(paths)), numbers, drawn)) # What each depends on
     code = code_of(*_CODE)
-    keys = [fingerprint([(str(contents[row]), numbers[row]) for row in rows], size, code) for rows in clips]
+    keys = [fingerprint([frames[row] for row in rows], size, code) for rows in clips]
     cache = cache_root()/"frames"/fingerprint(keys, clips)[:24]
-    folder = build_once(cache, lambda part: _write_frames(part, paths, numbers, size, clips, keys))
+    folder = build_once(cache, lambda part: _write_frames(part, paths, numbers, outlines, size, clips, keys))
     kept = np.load(folder/"kept.npy")
     _check_unreadable(paths, kept, max_unreadable)
     images = np.load(folder/"images.npy", mmap_mode="r")
@@ -300,18 +322,18 @@ def _check_unreadable(paths, kept, most):
     if len(bad) > most*len(files): raise OSError(f"{found} (more than {most:.0%}), the first is {bad[0]}")
     log.warning("%s and are left out: %s (%s)", found, ", ".join(map(shown, bad[:5])), HINT)
 
-def _pack(pair, size):
+def _pack(frame, size):
     "One row of bytes: whether the frame can be read, its image, its region"
-    if pair is None: return np.zeros(1 + size*size + len(np.packbits(np.zeros(size*size, bool))), np.uint8)
-    image, region = pair
-    return np.concatenate([np.uint8([1]), image.ravel(), np.packbits(region)])
+    if frame is None: return np.zeros(1 + size*size + len(np.packbits(np.zeros(size*size, bool))), np.uint8)
+    return np.concatenate([np.uint8([1]), frame.image.ravel(), np.packbits(frame.region)])
 
-def _write_frames(folder, paths, numbers, size, clips, keys):
+def _write_frames(folder, paths, numbers, outlines, size, clips, keys):
     "Prepare the clips that are not known, and store all rows, with their key, in a folder"
     def prepare_clip_of(place):
         rows = clips[place]
-        pairs = _prepare_rows([paths[i] for i in rows], [numbers[i] for i in rows], size)
-        return np.stack([_pack(pair, size) for pair in pairs]).tobytes()
+        def of_clip(column): return [column[row] for row in rows]
+        frames = _prepare_rows(of_clip(paths), of_clip(numbers), of_clip(outlines), size)
+        return np.stack([_pack(frame, size) for frame in frames]).tobytes()
     packed = [None]*len(paths)
     for rows, value in zip(clips, remember("frames", keys, threaded(prepare_clip_of))):
         for row, frame in zip(rows, np.frombuffer(value, np.uint8).reshape(len(rows), -1)): packed[row] = frame

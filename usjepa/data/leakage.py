@@ -23,6 +23,7 @@ from ..store import build_once, cache_root, code_of, fingerprint, read_json, shi
 from .corpus import Recipe, shrink
 from .duplicates import Signatures, make_signatures, match, thumbnail
 from .frames import clip_of, prepare_clip, read_numbered
+from .outlines import outlines_at
 
 # %% ../../nbs/data/08_leakage.ipynb #log
 log = logging.getLogger("usjepa")
@@ -90,10 +91,12 @@ def _sign_frame(frame):
 def _sign_clip(rows):
     "Signatures of the rows of one clip: list of (row, thumbnail, pixel hash); a frame that cannot be read has none"
     frames, tags = read_numbered([Path(path) for path in rows.path], list(rows.number))
-    readable = [(row, frame) for row, frame in zip(rows.index, frames) if frame is not None]
+    readable = [place for place, frame in enumerate(frames) if frame is not None]
     if not readable: return []
-    prepared = prepare_clip(clip_of([frame for _, frame in readable], tags))
-    return [(row, *_sign_frame(frame)) for (row, _), frame in zip(readable, prepared)]
+    outlines = outlines_at(rows.path, rows.number)
+    drawn = {number: outlines[place] for number, place in enumerate(readable)}
+    prepared = prepare_clip(clip_of([frames[place] for place in readable], tags), outlines=drawn)
+    return [(rows.index[place], *_sign_frame(frame)) for place, frame in zip(readable, prepared)]
 
 def sign_task(
     task, # From `load_task`
@@ -111,8 +114,9 @@ def sign_task(
         return make_signatures(rows, thumbs, pixels)
     content = {path: fingerprint(Path(path)) for path in set(frames.path)}
     names = [[content[path], int(n), str(clip)] for path, n, clip in zip(frames.path, frames.number, frames["clip"])]
-    code = code_of("image.readers", "image.region", "image.preprocess", "data.frames", "data.corpus")
-    return _cached_signatures([names, frames.index.tolist(), code], make)
+    drawn = [outline and outline.polygons for outline in outlines_at(frames.path, frames.number)]
+    code = code_of("image.readers", "image.region", "image.preprocess", "data.outlines", "data.frames", "data.corpus")
+    return _cached_signatures([names, drawn, frames.index.tolist(), code], make)
 
 # %% ../../nbs/data/08_leakage.ipynb #vote
 def vote(

@@ -30,6 +30,7 @@ from ..image.simulate import simulate_task, simulation_table
 from .duplicates import match, sign_frames
 from .folders import Account, Header, one_of_each, read_headers, read_own, save_simulated, say_copies, torn_copies
 from .frames import Frames, load_frames
+from .outlines import outlines_of, say_outlines
 from .ultrabench import TASKS, read_download, task_table
 
 # %% ../../nbs/data/03_tasks.ipynb #log
@@ -166,7 +167,10 @@ def _downloaded_task(name, root, split):
     if split == "grouped" and not recipe.unit:
         raise ValueError(
             f"{name} has no patient or source ids, so split='grouped' would be random: use split='published'")
-    frames = with_clips(read_download(name, root, "published" if split == "grouped" else split))
+    files = read_download(name, root, "published" if split == "grouped" else split)
+    drawn = say_outlines(outlines_of(files.path))
+    if drawn: log.warning("%s: %s", name, drawn)
+    frames = with_clips(files)
     if recipe.unit: check_groups(frames)
     return Task(name, recipe.classes, frames, license=recipe.license, citation=recipe.citation, split=split)
 

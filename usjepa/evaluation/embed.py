@@ -20,6 +20,7 @@ from ..image.readers import SUFFIXES, walk_files
 from ..data.corpus import open_corpus
 from ..data.folders import read_headers
 from ..data.frames import Frames, load_frames
+from ..data.outlines import outlines_of, say_outlines
 from ..data.tasks import load_task, used_frames, with_clips
 from ..data.ultrabench import TASKS
 from ..encoders.encoder import load_encoder
@@ -39,6 +40,7 @@ def list_frames(
     source:str, # A folder, or the name of a task
 )->pd.DataFrame: # path, file (below the folder), clip, number, patient: a line a frame
     "List the frames of a source; raises FileNotFoundError for a folder without a file that can be read"
+    # ValueError: an outline that a person drew cannot be meant
     if source.removesuffix("-sim") in TASKS:
         frames = used_frames(load_task(source).frames)
         top = os.path.commonpath([Path(path).parent for path in frames.path])
@@ -47,6 +49,8 @@ def list_frames(
     folder = user_path(source.removeprefix("folder:"))
     names = _files_below(folder) if folder.is_dir() else []
     if not names: raise FileNotFoundError(f"found no picture, video or volume in {folder}: expected a folder of scans")
+    drawn = say_outlines(outlines_of(folder/name for name in names))
+    if drawn: log.warning("%s", drawn)
     headers = np.array(read_headers([folder/name for name in names]))
     for name, header in zip(names, headers):
         if header.error: log.warning("%s", shown_error(header.error, folder/name))

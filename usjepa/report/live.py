@@ -17,6 +17,7 @@ from ..core.corruption import CORRUPTIONS, corrupt
 from ..image.preprocess import preprocess
 from ..image.readers import read_image
 from ..image.simulate import simulate, simulated_kinds
+from ..data.outlines import outlines_at
 from .plots import frame_pair
 
 # %% ../../nbs/report/05_live.ipynb #find-pictures
@@ -40,7 +41,10 @@ def prepare_picture(
     seed:int, # Of the simulated frame
 )->tuple: # Name for the page; (size, size) uint8 gray; (size, size) bool region
     "Read or simulate a frame and prepare it"
-    if file: return shown(file.name), *preprocess(read_image(file), size)
+    if file:
+        image = read_image(file)
+        drawn = outlines_at([file], [0])[0]
+        return shown(file.name), *preprocess(image, size, drawn and drawn.region(image.shape[:2]))
     kinds = list(simulated_kinds())
     kind = kinds[number % len(kinds)]
     return f"{kind} (simulated)", *preprocess(simulate(kind, size=512, seed=seed+number).image, size)
