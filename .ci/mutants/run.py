@@ -247,7 +247,7 @@ def try_notebook(module):
         root = Path(folder)/"checkout"
         copy_checkout(root)
         environment = dict(os.environ, PYTHONPATH=str(root), USJEPA_ROOT=str(root), OMP_NUM_THREADS="1", IN_TEST="1",
-            TMPDIR=f"{folder}/temporary")
+            OPENCV_FOR_THREADS_NUM="1", TMPDIR=f"{folder}/temporary")  # Threads of OpenCV are not forked
         (Path(folder)/"temporary").mkdir()
         command = [sys.executable, str(root/".ci/mutants/run.py"), "--forks", module]
         with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process:

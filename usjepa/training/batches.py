@@ -283,6 +283,7 @@ def make_loader(
 )->DataLoader: # Of `Batch`, in order
     "Load batches in worker processes"
     workers = count_workers(config)
+    if workers: cv2.setNumThreads(1) # OpenCV's threads are not forked: a worker that ended them would wait for ever
     return DataLoader(
         batches,
         batch_size=None,
