@@ -41,7 +41,7 @@ from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
 from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import read_header
-from .frames import PreparedFrame, prepare_clip
+from .frames import PreparedFrame, prepare_clip, score_code
 from .leakage import deny_list, exclude_overlap, find_overlap
 from .outlines import outlines_of, say_outlines
 from .tasks import load_task
@@ -324,7 +324,7 @@ def _store_frame(outcome, unit, shard):
         dataset=source.name, row=source.row, organ=source.organ, frame_type=source.frame_type,
         patient=unit.hash(outcome.clip.patient or work.patient), clip=clip, frame=number,
         offset=shard.add(member(clip, number), data), length=len(data), height=image.shape[0], width=image.shape[1],
-        hash=short_hash(image.tobytes()), digest=frame_digest(data))
+        hash=short_hash(image.tobytes()), digest=frame_digest(data), score=score_code(outcome.frame))
 
 def _digests(unit):
     "Identify the contents of the files of a unit"

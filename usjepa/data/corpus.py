@@ -23,6 +23,7 @@ import pyarrow as pa
 from ..settings import Settings, from_table
 from ..store import file_digest, fingerprint, read_json, write_atomically, write_json
 from ..image.preprocess import resize
+from .frames import scores_of
 
 # %% ../../nbs/data/05_corpus.ipynb #encode-region
 def encode_region(
@@ -160,7 +161,8 @@ SCHEMA = pa.schema(dict(
     patient=pa.uint64(), clip=pa.uint64(), frame=pa.int32(), # Hashed ids, and the number in the clip
     shard=_NAME, offset=pa.int64(), length=pa.int32(), # Where the JPEG is, bytes
     height=pa.int16(), width=pa.int16(), # Pixels, as stored
-    hash=pa.uint64(), digest=pa.uint64())) # Of the prepared pixels; of the JPEG, from `frame_digest`
+    hash=pa.uint64(), digest=pa.uint64(), # Of the prepared pixels; of the JPEG, from `frame_digest`
+    score=pa.uint8())) # Of the outline, from `score_code`; none, or no such column: not known
 
 def save_table(
     table:pa.Table, # Rows
@@ -202,6 +204,11 @@ class StoredFrames:
         self.checked = np.zeros(len(self), bool) # Frames whose digest was compared
         outside = [name for name in self.shards if re.search(r"[/\\]|\.\.", name)]
         if outside: raise ValueError(f"{self.folder} points outside of itself, to {outside[0]!r}: it is not read")
+
+    @property
+    def scores(self): # (n,) float32 in [0,1]: of the outlines; 1: by hand; nan: not known, as in corpora of before
+        if "score" not in self.index.column_names: return np.full(len(self), np.nan, np.float32)
+        return scores_of(self.index["score"].to_numpy())
 
     def columns(self, *names): return self.index.select(names)
     def numbers(self, name): return self.index[name].chunk(0).to_numpy() # Not copied
