@@ -40,7 +40,7 @@ from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk
 from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
 from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
-from .folders import read_header
+from .folders import other_kind, read_header
 from .frames import PreparedFrame, prepare_clip, score_code
 from .leakage import deny_list, exclude_overlap, find_overlap
 from .outlines import outlines_of, say_outlines
@@ -276,7 +276,9 @@ def _clips(source, work):
     return open_clips(paths[0], work.reader, **options)
 
 def _unreadable(text, file):
-    "An error of a reader without what may name a person: only its kind is kept"
+    "An error of a reader without what may name a person: only its kind is kept, or what the file is instead"
+    other = other_kind(text)
+    if other: return other
     kind = text.removeprefix(f"cannot read {file}: ").partition(":")[0]
     return f"unreadable: {kind}" if kind.isidentifier() else "unreadable"
 
@@ -619,7 +621,9 @@ def _build(sources, out, recipe, workers, scheduler, contents):
         raise FileNotFoundError(f"no folder {source.root} for {brief(source.name)}: {why}")
     found = scan(sources, out)
     if not any(one.works for one in found):
-        raise ValueError(f"no frame to read in {roots or 'no source'}: check folders, patterns and suffixes")
+        why = Counter(reason for one in found for _, reason in one.rejected).most_common(3)
+        reasons = "; ".join(f"{count} files: {reason}" for reason, count in why) or "there is no file"
+        raise ValueError(f"no frame to read in {roots or 'no source'}: {reasons}")
     found = [with_outlines(one) for one in found]
     drawn = say_outlines(frames for one in found for work in one.works for frames in work.outlines)
     if drawn: print(drawn)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MARK', 'SIDES', 'EXPECTED', 'COLUMNS', 'BLANK', 'MAX_UNREADABLE', 'Account', 'Header', 'save_simulated',
            'read_header', 'read_headers', 'is_simulated', 'plain', 'clean', 'side_of', 'sides_of', 'fold_of',
-           'clean_labels', 'Scan', 'read_class_folders', 'read_csv', 'read_own']
+           'clean_labels', 'Scan', 'read_class_folders', 'read_csv', 'other_kind', 'read_own']
 
 # %% ../../nbs/data/02_folders.ipynb #imports
 import io
@@ -393,7 +393,9 @@ def _drop_single_below(scans):
     alike = len(single) == len(below) and len(set(single.values())) == 1 and not _numbered(single.values())
     for scan in scans:
         name = single.get(scan.place[0], "")
-        if name and (alike or set(_words_of(name)) <= _FILLERS | set(_words_of(scan.place[0]))): del scan.place[1]
+        words = set(_words_of(name))
+        says_nothing = words and words <= _FILLERS | set(_words_of(scan.place[0]))
+        if name and (alike or says_nothing): del scan.place[1]
 
 _PLACE = re.compile(
     "(site|cent(er|re)|hospital|clinic|device|machine|scanner|vendor|probe|operator|batch|cohort|dataset|domain|view|"
@@ -427,8 +429,14 @@ def _upper_is_patient(scans, account):
     if below and (not above or len(lower) > len(upper)): return False
     raise ValueError(
         f"{account.where}: the folders {_shown(lower)} come back in {_shown(upper)}, so it cannot be told which of "
-        "them are the classes, and which sites, devices, views or people; expected class/file, class/patient/file with "
-        "a name of its own for each patient, or a table with the columns path, label and patient")
+        "them are the classes, and which sites, devices, views, people or parts of a split; expected class/file, "
+        "class/patient/file with a name of its own for each patient, the parts of a split as train, val and test, "
+        "or a table with the columns path, label and patient")
+
+def _say_places(names, account):
+    "A line where the classes are named as sites, devices, visits or years are"
+    if names and all(map(_is_place, names)):
+        account.add(f"careful: {_shown(names)} are taken for classes, and named like places or times")
 
 _ABOVE = "layout: patient/class/file"
 
@@ -474,6 +482,48 @@ def _can_be_read(root, name):
     try: return reader_of(root/name) != ""
     except OSError: return False
 
+def _tables_in(root):
+    "Tables that lie in a folder and have a column of paths and one of labels"
+    found = []
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() != ".csv" or is_litter(path.name) or path.stat().st_size > 2e7: continue
+        try: roles = _role_names(_read_table(path, Account(str(path))))
+        except (OSError, ValueError): continue
+        if roles["path"] and roles["label"]: found.append(path)
+    return found
+
+_TO_CONVERT = { # Suffix → what would help
+    ".xlsx": "save it as CSV", ".xls": "save it as CSV", ".ods": "save it as CSV", ".zip": "unpack it first",
+    ".rar": "unpack it first", ".7z": "unpack it first", ".tar": "unpack it first", ".gz": "unpack it first",
+    ".npy": "save it as pictures, or as HDF5", ".npz": "save it as pictures, or as HDF5",
+    ".mat": "save it as pictures, or as HDF5", ".heic": "save it as JPEG", ".pdf": "save its pictures"}
+
+def _first_words(files):
+    "Words that the names of files begin with, if they could be classes: benign_001, malignant_002"
+    words = Counter((_words_of(file.stem) or [""])[0] for file in files)
+    could_be = 2 <= len(words) <= 20 and min(words.values()) > 1
+    return words if could_be and "" not in words and not any(map(side_of, words)) else {}
+
+def _refuse(root, files, names, account):
+    "Stop at a folder that has less than two classes, with what was found and what would help"
+    found = f"a single class {next(iter(names))!r}" if names else "no class"
+    above = {file.parts[0] for file in files if len(file.parts) > 1}
+    upper = f" in {_shown(above)}" if above and not names else ""
+    hints = []
+    words = _first_words(files)
+    if words:
+        begin = f"names of files begin with {len(words)} words ({_shown(map(shown, words))})"
+        hints.append(f"{begin}: if these are the classes, make a folder of each")
+    hints += [f"or name its table: folder:{table}" for table in sorted(root.glob("*.csv"))]
+    left_out = [Path(name) for several in account.left_out.values() for name in several]
+    for suffix in dict.fromkeys(path.suffix.lower() for path in left_out):
+        if suffix in _TO_CONVERT: hints.append(f"there are {suffix} files: {_TO_CONVERT[suffix]}")
+    hints += account.lines
+    hints += [f"left out: {len(several)} {reason}" for reason, several in account.left_out.items()]
+    raise ValueError("; ".join([
+        f"{root} is no folder of class folders: found {len(files)} pictures and clips{upper} and {found}, "
+        f"expected them as {EXPECTED}, or a CSV file with the columns path and label", *hints]))
+
 def read_class_folders(
     root:Path, # Folder
     account:Account, # Takes what is understood
@@ -491,16 +541,10 @@ def read_class_folders(
     _say_empty_classes(root, scans, account)
     scans = _read_classes(scans, account)
     names = _next_level(scans)
-    if len(names) < 2:
-        tables = [path.name for path in sorted(root.glob("*.csv"))]
-        hint = f"; or name its table: folder:{root/tables[0]}" if tables else ""
-        found = f"a single class {next(iter(names))!r}" if names else "no class"
-        above = {file.parts[0] for file in files if len(file.parts) > 1}
-        upper = f" in {_shown(above)}" if above and not names else ""
-        understood = "".join(f"; {line}" for line in account.lines)
-        raise ValueError(
-            f"{root} is no folder of class folders: found {len(files)} pictures and clips{upper} and {found}, "
-            f"expected them as {EXPECTED}{hint}{understood}")
+    if len(names) < 2: _refuse(root, files, names, account)
+    _say_places(names, account)
+    for table in _tables_in(root):
+        account.add(f"careful: a table lies beside the folders: folder:{shown(table)} reads it")
     return pd.DataFrame(dict(
         path=[root/scan.file for scan in scans],
         id=[readable(scan.file) for scan in scans],
@@ -881,7 +925,7 @@ def one_of_each(
 # %% ../../nbs/data/02_folders.ipynb #read-own
 MAX_UNREADABLE = .01 # Share of the files that may be unreadable; one file always may
 
-def _other_kind(error):
+def other_kind(error):
     "What a sound file is that is none of ours, by the error of its reader; empty if it is none"
     modality = re.search(r"found modality (\w{1,16}), expected .*; (set USJEPA_MODALITIES=[\w,]+)", error)
     if modality: return f"DICOM files of modality {modality[1]}, {modality[2]} to read them"
@@ -892,7 +936,7 @@ def _drop_unreadable(table, account):
     errors = table.header.map(lambda header: header.error)
     bad = table[errors != ""]
     if bad.empty: return table
-    others = errors[bad.index].map(_other_kind)
+    others = errors[bad.index].map(other_kind)
     for name, other in zip(bad.id, others): account.leave_out(other or "files that cannot be opened", name)
     first = f"{bad.path.iloc[0]}: {bad.header.iloc[0].error}"
     broken = sum(others == "")

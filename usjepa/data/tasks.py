@@ -398,8 +398,13 @@ def _naming(data):
         raise ValueError(f"{data}: {error}") from error
 
 def _own_task(name, fold, seed, one_frame, groups):
-    "Your own data: a given split, or one by patient"
+    "Your own data, and what was understood of them: printed before anything long, and where they are refused"
     table, account = read_own(name.removeprefix("folder:"), one_frame)
+    try: return _split_own(name, table, account, fold, seed, groups)
+    finally: print(account, flush=True)
+
+def _split_own(name, table, account, fold, seed, groups):
+    "Your own data with the given split, or one by patient"
     classes = sorted(table.label.unique())
     if len(classes) < 2: raise ValueError(f"found the classes {classes}, expected two at least")
     given = _parts_given(table, account)
@@ -419,7 +424,6 @@ def _own_task(name, fold, seed, one_frame, groups):
         frames = _cut_val(frames, seed)
     care = check_split(frames.drop(columns="content"), classes, pooled=not given)
     for sentence in care: account.add(f"careful: {sentence}")
-    print(account, flush=True) # Before anything long
     return Task(
         name, classes, frames, simulated=all(header.simulated for header in table.header),
         split="given" if given else "grouped", account=str(account), folds=folds,

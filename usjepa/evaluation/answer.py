@@ -46,22 +46,35 @@ def _interval(interval):
     if interval is None: return "how sure that is cannot be said, since a class has one patient"
     return f"{interval[0]:.0f} to {interval[1]:.0f} in 19 of 20 repetitions with other patients"
 
+def _judges(row, known):
+    "On how many patients an answer stands, or files where nobody knows whose they are"
+    return _counted(row["patients"], "test patient" if known else "test file")
+
+def _tested(row):
+    "Names of the classes that the test set has, and of those that it lacks"
+    here = set(read_test_set(row).labels)
+    names = list(enumerate(row["classes"]))
+    return [name for label, name in names if label in here], [name for label, name in names if label not in here]
+
 def say_chance(
     row:dict, # A result row
+    known:bool=True, # Are patients known?
 )->str: # One sentence
     "Say whether an encoder is better than chance"
     found = chance_test(read_test_set(row))
-    classes = " and ".join([", ".join(row["classes"][:-1]), row["classes"][-1]])
+    names, _ = _tested(row)
+    classes = " and ".join([", ".join(names[:-1]), names[-1]])
     score = f"macro-F1 {row['macro_f1']:.0f} of 100 ({_interval(row['interval'])})"
     score += f", where chance gives {found['chance']:.0f}"
     if found["p"] < .05: return f"The classes {classes} can be told apart: {score} ({_say_p(found['p'])})."
-    return (f"It cannot be told from {_counted(row['patients'], 'test patient')} whether the classes {classes} "
+    return (f"It cannot be told from {_judges(row, known)} whether the classes {classes} "
             f"can be told apart: {score} (p = {found['p']:.2f}).")
 
 def say_control(
     row:dict, # Of the encoder
     control:dict, # Of the same question
     name:str, # Of the control, for readers
+    known:bool=True, # Are patients known?
 )->str: # One sentence
     "Say whether an encoder is better than a control"
     test = compare(pd.DataFrame([row, control]), baseline=control["encoder"]).iloc[0]
@@ -70,8 +83,7 @@ def say_control(
     gap = f"{test.difference:+.1f} points{sure}"
     if told == "more": return f"{row['encoder']} reads more from them than {name}: {gap}."
     if told == "less": return f"{row['encoder']} reads LESS from them than {name}: {gap}."
-    patients = _counted(row["patients"], "test patient")
-    return f"Whether {row['encoder']} reads more than {name} cannot be told from {patients}: {gap}."
+    return f"Whether {row['encoder']} reads more than {name} cannot be told from {_judges(row, known)}: {gap}."
 
 def say_patients(
     row:dict, # A result row
@@ -101,10 +113,12 @@ def conclude(
     row = mine.iloc[-1].dropna().to_dict() # The last split is the strictest
     same = answered[(answered.split == row["split"]) & (answered.protocol == row["protocol"])]
     row.setdefault("interval", None)
-    lines.append(say_chance(row))
+    lines.append(say_chance(row, known))
     for control in same.to_dict("records"):
         if control["encoder"] in NAMES and control["encoder"] != row["encoder"]:
-            lines.append(say_control(row, control, NAMES[control["encoder"]]))
+            lines.append(say_control(row, control, NAMES[control["encoder"]], known))
+    _, absent = _tested(row)
+    if absent: lines.append(f"The test has no frame of {' and '.join(absent)}: nothing is said about it.")
     lines.append(say_patients(row, known))
     for reason in dict.fromkeys(rows.get("reason", pd.Series(dtype=str)).dropna()): lines.append(f"Note: {reason}.")
     return "\n".join(lines)
