@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['CARD', 'allowed_frames', 'test_frames', 'source_of', 'unseen_corpus', 'simulated_corpus', 'ShuffledViews',
-           'shuffled_teacher', 'named_encoder', 'untrained_student', 'with_earlier_rows', 'release_student']
+           'shuffled_views', 'named_encoder', 'untrained_student', 'with_earlier_rows', 'release_student']
 
 # %% ../../nbs/evaluation/10_study.ipynb #imports
 import dataclasses
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import pandas as pd
 from PIL import Image
@@ -20,6 +18,7 @@ from tqdm.auto import tqdm
 
 from ..settings import PretrainConfig
 from ..store import build_once
+from ..core.model import JEPA
 from ..image.simulate import simulate_task
 from ..data.build import build_corpus
 from ..data.catalogue import Source
@@ -29,6 +28,7 @@ from ..data.tasks import Task
 from ..encoders.checkpoints import from_pretrained, save_pretrained
 from ..encoders.encoder import load_encoder
 from ..encoders.registry import read_config
+from ..training.batches import Corpus
 from ..training.teacher import build_jepa, cache_views, student_config
 from .claims import order_rows, with_origin
 from .evaluate import QUESTION
@@ -112,13 +112,13 @@ class ShuffledViews:
     def __getitem__(self, index):
         return self.views[(index + self.n//3) % self.n]
 
-@contextmanager
-def shuffled_teacher(
-    n:int, # Frames times views
-):
-    "Let `pretrain` hear of another frame while this context lasts"
-    def views(*arguments): return ShuffledViews(cache_views(*arguments), n)
-    with patch("usjepa.training.train.cache_views", views): yield
+def shuffled_views(
+    jepa:JEPA, # As `cache_views` takes it
+    corpus:Corpus, # All frames
+    config:PretrainConfig, # Views, crops, precision
+)->ShuffledViews: # For `pretrain(…, cache_views=shuffled_views)`
+    "Compute the teacher's tokens of fixed views, and give those of another frame: a control"
+    return ShuffledViews(cache_views(jepa, corpus, config), len(corpus)*config.views)
 
 # %% ../../nbs/evaluation/10_study.ipynb #named
 def named_encoder(

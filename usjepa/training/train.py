@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Training:
     stop:bool = False # A process was asked to end
     saved:float = 0. # When the last checkpoint was written, seconds
     tick:float = 0. # When numbers were read back last, seconds
+    cache_views:Callable = cache_views # Gives the teacher's tokens of fixed views
     writer:ThreadPoolExecutor = None # Its thread writes checkpoints
     written:Future = None # Of the last one
 
@@ -189,7 +191,7 @@ def begin(
         if training.state.step < training.steps and config.views:
             computed = dataclasses.replace(config, precision=engine.mixed_precision)
             with engine.main_process_first():
-                training.batches.cached = cache_views(training.jepa, training.corpus, computed)
+                training.batches.cached = training.cache_views(training.jepa, training.corpus, computed)
     tensorboard = dict(purge_step=training.state.step+1) # Later points are drawn again
     engine.init_trackers("usjepa", init_kwargs=dict(tensorboard=tensorboard))
 
@@ -414,6 +416,7 @@ def pretrain(
     weights=None, # File of the teacher's weights, where it needs one
     resume:bool=True, # Continue from the newest checkpoint
     callback=None, # Called with the history after each log entry
+    cache_views=cache_views, # Gives the teacher's tokens of fixed views; another one is a control
 )->Run: # The run; its folder loads with `load_encoder`
     "Teach a student to predict a frozen teacher (section 4); a run that was killed continues to the same bits"
     folder = Path(out or run_folder(config))
@@ -421,6 +424,7 @@ def pretrain(
     with lock(folder/"lock") if engine.is_main_process else nullcontext(), ThreadPoolExecutor(1) as writer:
         training = set_up(engine, config, folder, root, weights)
         training.writer = writer
+        training.cache_views = cache_views
         begin(training, resume)
         _train(training, callback)
     engine.end_training()
