@@ -9,7 +9,6 @@ __all__ = ['run_identity', 'run_folder', 'TrainState', 'trained_parts', 'writing
 # %% ../../nbs/training/05_checkpoint.ipynb #imports
 import dataclasses
 import logging
-import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +39,7 @@ def run_folder(
     "Name the folder of a run after its settings"
     names = dataclasses.asdict(config)
     for name in ("workers", "save_every", "log_with"): names.pop(name)
-    for name in ("val_frames", "weigh_organs"): # Runs that are older than these settings keep their folder
+    for name in ("val_frames", "weigh_organs", "chosen_by"): # Runs that are older than these settings keep their folder
         if names[name] == PretrainConfig.__dataclass_fields__[name].default: names.pop(name)
     kind = names.pop("predictor") # As version 0.0.1 said it
     names["joint"] = kind if kind == "masked" else kind == "joint"
@@ -59,7 +58,6 @@ class TrainState:
     "Where a run stands, beside its weights"
     step:int = 0 # Steps that are done
     history:list = field(default_factory=list) # A dict for each log entry
-    best:float = math.inf # Lowest validation loss so far
     window:list = field(default_factory=list) # Of each step since: (loss, gradient norm, relaxed share, seconds)
 
 def trained_parts(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['READ', 'Training', 'supported_precision', 'start_engine', 'set_up', 'check_finite', 'backward', 'read_back',
-           'train_step', 'public_names', 'save_student', 'log_entry', 'Run', 'outcome', 'Interrupt', 'trim_memory',
-           'pretrain', 'read_command', 'main']
+           'train_step', 'public_names', 'best_entry', 'save_student', 'log_entry', 'Run', 'outcome', 'Interrupt',
+           'trim_memory', 'pretrain', 'read_command', 'main']
 
 # %% ../../nbs/training/06_train.ipynb #imports
 import ctypes
@@ -126,9 +126,11 @@ def set_up(
     root=None, # Folder of the data; None: `data_root()`
     weights=None, # File of the teacher's weights, where it needs one
 )->Training: # At step 0
-    "Get frames and networks of a run; raises what `load_corpus` and `build_jepa` raise"
+    "Get frames and networks of a run; raises what `load_corpus` and `build_jepa` raise, and ValueError without labels"
     jepa = build_jepa(config, weights)
     with engine.main_process_first(): corpus = load_corpus(config, root)
+    if config.chosen_by == "knn" and corpus.labels is None:
+        raise ValueError("chosen_by is knn, but the frames have no labels for an online probe: expected chosen_by=loss")
     rows, val = split_corpus(corpus, config)
     batches = Batches(corpus, rows, config, engine.process_index, engine.num_processes)
     if config.compile: fast(jepa.to(engine.device), engine.mixed_precision == "bf16", config.teacher == "ema")
@@ -276,6 +278,14 @@ def public_names(
     "Name corpus and teacher for those who get the student: no path of this machine"
     return dict(corpus=public_name(config.corpus, data), teacher=public_name(config.teacher))
 
+def best_entry(
+    history:list, # Log entries, at least one
+    chosen_by:str, # loss, knn
+)->dict: # The first of the best
+    "Find the log entry whose student is kept: the held-out loss falls also while features get worse for a probe"
+    if chosen_by == "knn": return max(history, key=lambda entry: entry["knn"])
+    return min(history, key=lambda entry: entry["val_loss"])
+
 def save_student(
     training:Training, # At a log entry
     name:str, # Of the file: model.safetensors, last.safetensors
@@ -283,8 +293,8 @@ def save_student(
     "Write the student for `load_encoder`"
     config = training.config
     corpus = training.corpus
-    best = min(training.state.history, key=lambda entry: entry["val_loss"])
-    measured = dict(step=best["step"], val_loss=best["val_loss"])
+    best = best_entry(training.state.history, config.chosen_by)
+    measured = {name: best[name] for name in ("step", "val_loss", "knn") if name in best}
     data = dict(frames=len(corpus), data=corpus.key, simulated=corpus.simulated)
     settings = dataclasses.asdict(config) | public_names(config, corpus.key)
     about = dict(student_config(config), training=settings | measured | data)
@@ -316,8 +326,7 @@ def log_entry(
         with writing(training.folder), write_atomically(training.folder/"log.csv") as file:
             pd.DataFrame(state.history).to_csv(file, index=False)
         save_student(training, "last.safetensors")
-        if entry["val_loss"] < state.best: save_student(training, "model.safetensors")
-    state.best = min(state.best, entry["val_loss"])
+        if best_entry(state.history, config.chosen_by) is entry: save_student(training, "model.safetensors")
     return entry
 
 # %% ../../nbs/training/06_train.ipynb #run
