@@ -35,7 +35,7 @@ import pyarrow.compute
 
 from ..settings import CommandLine, is_command
 from ..store import brief, code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
-from ..store import readable, short_hash, shown, user_path, write_atomically
+from ..store import HINT, names_are_wanted, readable, short_hash, shown, user_path, write_atomically
 from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk_files
 from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
@@ -43,7 +43,7 @@ from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import other_kind, read_header
 from .frames import PreparedFrame, prepare_clip, score_code
 from .leakage import deny_list, exclude_overlap, find_overlap
-from .outlines import outlines_of, say_outlines
+from .outlines import HOW_TO, contact_sheet, least_sure, outlines_of, say_outlines
 from .tasks import load_task
 
 # %% ../../nbs/data/10_build.ipynb #log
@@ -480,6 +480,28 @@ def _write_rejected(file, found, parts, key):
     for unit, part in parts: lines += [(_cell(unit.source.name), *line) for line in _about(part)["dropped"]]
     with write_atomically(file) as f: csv.writer(f).writerows(lines)
 
+def _name_frames(units, frames):
+    "The file of each (clip, number) of an index, as `rejected.csv` names it, or by its path where names are wanted"
+    files = {}
+    for unit in units:
+        for work in unit.works:
+            clip = unit.hash(work.clip, "")
+            for place, path in enumerate(work.paths): files[clip, work.first + place] = unit, path
+    for clip, number in frames:
+        unit, path = files.get((clip, number)) or files.get((clip, 0)) or (None, "") # One of several clips of a file
+        named = names_are_wanted() or not path
+        yield readable(path)[-20:] if named else file_id(unit.key, unit.source.name, path)
+
+def _draw_least_sure(file, corpus, units):
+    "Draw the frames whose outlines are least sure, each with its score and file"
+    rows = least_sure(corpus.scores, corpus.numbers("clip"))
+    if len(rows) == 0: return file.unlink(missing_ok=True)
+    frames = zip(corpus.numbers("clip")[rows].tolist(), corpus.numbers("frame")[rows].tolist())
+    names = _name_frames(units, frames)
+    words = [f"{score:.2f} {name}" for score, name in zip(corpus.scores[rows], names)]
+    sheet = contact_sheet(*zip(*(corpus[row] for row in rows)), words)
+    with write_atomically(file, "wb") as f: f.write(cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
+
 def _is_simulated(found):
     "Whether the first file of a source that can be read has the simulator's mark"
     headers = (read_header(found.source.root/work.paths[0]) for work in found.works)
@@ -496,6 +518,7 @@ def _finish(out, found, units, done, recipe, key):
     save_index(
         out, index, recipe=asdict(recipe), counts=_counts(parts, kept), key=fingerprint(key),
         simulated=all(map(_is_simulated, found)), version=code_version(), rejected=file_digest(out/"rejected.csv"))
+    if len(index): _draw_least_sure(out/"least-sure.png", StoredFrames(out), units)
     shards = [_about(part)["shard"] for _, part in parts]
     named = {*done.values(), *shards, before.get("index"), _read_info(out)["index"]}
     for old in [*out.glob("parts/*"), *out.glob("shards/*"), *out.glob("index-*.arrow")]:
@@ -724,6 +747,7 @@ def main(
     except (OSError, ValueError) as error: command.error(str(error))
     folder = os.path.relpath(corpus.folder)
     print(f"{len(corpus)} frames in {folder}; what was left out, and why: {Path(folder, 'rejected.csv')}")
+    print(f"least sure outlines: {Path(folder, 'least-sure.png')} ({HINT}); {HOW_TO}")
     print(f"next: {next_command(corpus)}")
     return corpus
 

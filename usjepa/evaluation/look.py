@@ -14,8 +14,9 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from ..data.frames import load_frames
+from ..data.outlines import contact_sheet, least_sure
 from ..data.tasks import load_task
-from .embed import list_frames
+from .embed import list_frames, prepared_chunks
 from ..settings import check_name
 from ..store import shown
 
@@ -140,3 +141,22 @@ def draw_map(
     ax.legend(title=by, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1)) # No point lies under it
     ax.set(xticks=[], yticks=[], title=f"{len(table)} frames, {how.upper()} of their features")
     return ax
+
+# %% ../../nbs/evaluation/09_look.ipynb #unsure
+def draw_least_sure(
+    source:str, # A folder of scans, or the name of a task
+    most:int=24, # Frames
+)->tuple: # Table with file, frame, score; contact sheet (H, W, 3) uint8 RGB, or None if all outlines are sure
+    "Show the frames whose outlines should be looked at"
+    tables = []
+    pictures = []
+    for frames, prepared in prepared_chunks(list_frames(str(source))):
+        rows = least_sure(prepared.scores, frames["clip"], most)
+        tables.append(frames.iloc[rows].assign(score=prepared.scores[rows]))
+        pictures += [prepared.read(row) for row in rows]
+    table = pd.concat(tables, ignore_index=True).sort_values("score", kind="stable").head(most)
+    table = table[["file", "number", "score"]].rename(columns=dict(number="frame"))
+    if table.empty: return table, None
+    words = [f"{score:.2f} {name[-20:]}" for score, name in zip(table.score, without_names(table).file)]
+    images, regions = zip(*(pictures[row] for row in table.index))
+    return table, contact_sheet(images, regions, words)

@@ -594,7 +594,7 @@ def read_image(
 # %% ../../nbs/image/01_readers.ipynb #litter
 LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__", "@eadir", "@tmp", "#recycle",
           "#snapshot", "$recycle.bin", "recycler", "system volume information", "lost+found",
-          "outlines.jsonl"} # The last is for the region finder, not for readers
+          "outlines.jsonl", "least-sure.png"} # The last two are ours: outlines by hand, and the sheet of a corpus
 
 def is_litter(
     name:str, # Of a file or folder, without the folders it is in
