@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..settings import CommandLine, check_name, is_command
-from ..store import fingerprint, readable, shown_error, user_path, write_atomically
+from ..store import readable, shown_error, user_path, write_atomically
 from ..image.readers import SUFFIXES, walk_files
 from ..data.corpus import open_corpus
 from ..data.folders import read_headers
@@ -85,7 +85,7 @@ def _corpus_frames(corpus, rows):
     "Frames of a corpus, as `extract_features` takes them"
     pairs = [corpus.read(i, 224) for i in rows]
     images, regions = map(np.stack, zip(*pairs))
-    return Frames(images, regions, rows, fingerprint(corpus.key, [int(rows[0]), int(rows[-1])]))
+    return Frames(images, regions, rows, corpus.key)
 
 def _table(frames, features):
     "One line a frame: what it is, and its features"
