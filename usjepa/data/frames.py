@@ -135,7 +135,8 @@ class Frames:
     codes:np.ndarray = None # (n,) uint8 from `score_code`; None: not known
 
     @property
-    def scores(self): return scores_of(self.codes) # (n,) float32 in [0,1]: of the outlines; 1: by hand
+    def scores(self): # (n,) float32 in [0,1]: of the outlines; 1: by hand; nan: not known
+        return scores_of(np.full(len(self), np.nan) if self.codes is None else self.codes)
 
     @cached_property
     def keys(self): # (n,) str: a fingerprint of each frame
