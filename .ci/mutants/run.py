@@ -123,12 +123,12 @@ def try_in_package(mutant):
 
 
 def state_of(folder):
-    "Size and time of every file and folder below; a folder is what it is called"
+    "Size and time of every file below; None for a folder, and pipe for a named pipe"
     found = {}
     for path in folder.rglob("*"):
-        if path.is_fifo(): continue  # Nothing can change in it
         status = path.lstat()
-        found[path.relative_to(folder)] = None if path.is_dir() else (status.st_size, status.st_mtime_ns)
+        kind = None if path.is_dir() else "pipe" if path.is_fifo() else (status.st_size, status.st_mtime_ns)
+        found[path.relative_to(folder)] = kind
     return found
 
 
@@ -157,7 +157,8 @@ class Snapshot:
                 else: (folder/path).unlink(missing_ok=True)
             for path in sorted(changed):
                 if path not in before: continue
-                if before[path] is None and not (self.backup/str(number)/path).is_symlink(): (folder/path).mkdir()
+                if before[path] == "pipe": os.mkfifo(folder/path)
+                elif before[path] is None and not (self.backup/str(number)/path).is_symlink(): (folder/path).mkdir()
                 else: shutil.copy2(self.backup/str(number)/path, folder/path, follow_symlinks=False)
 
     def close(self):
