@@ -192,7 +192,7 @@ def _remember(file, keys, compute):
         damaged = sum(value is None for value in kept.values())
         if damaged: log.warning("%d of %d kept %s are damaged, and computed again", damaged, len(kept), file.stem)
         missing = {key or place: place for place, key in enumerate(keys) if kept.get(key) is None}
-        computed = zip(missing, compute(list(missing.values())))
+        computed = zip(missing, compute(list(missing.values())), strict=True) # Strict: to the end, so that threads end
         computed = tqdm(computed, desc=file.stem, total=len(missing), leave=False, delay=1)
         kept |= _compute_and_keep(db, computed)
     return [kept[key or place] for place, key in enumerate(keys)]
