@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..image.readers import open_clips
+from ..image.readers import open_clips, place_of
 from ..image.region import paint
 from ..settings import check_name
 
@@ -110,8 +110,6 @@ def _picture(path):
     except (OSError, ValueError): return None # No file has a zero in its name
     return info if stat.S_ISREG(info.st_mode) else None
 
-def _place(info): return info.st_dev, info.st_ino
-
 def _read_outlines(file):
     "All outlines of a file: place of a picture → frame, or None for all of its frames → `Outline`"
     try:
@@ -125,7 +123,7 @@ def _read_outlines(file):
         path = os.path.join(os.path.dirname(file), name)
         info = _picture(path)
         if info is None: raise ValueError(f"{outline.where} names a file that is not there: expected a path from here")
-        frames = found.setdefault(_place(info), {})
+        frames = found.setdefault(place_of(info), {})
         if frame in frames: raise ValueError(f"{outline.where} outlines the same frames as {frames[frame].where}")
         _check_fits(outline, path, frame, info)
         frames[frame] = outline
@@ -150,7 +148,7 @@ def outlines_of(
         for file in above[folder]:
             if file not in read: read[file] = _read_outlines(file)
         info = _picture(path) if above[folder] else None
-        drawn = [read[file][_place(info)] for file in above[folder] if info and _place(info) in read[file]]
+        drawn = [read[file][place_of(info)] for file in above[folder] if info and place_of(info) in read[file]]
         found.append(drawn[0] if drawn else {})
     return found
 

@@ -101,7 +101,7 @@ class Probe:
     def __call__(self,
         features:np.ndarray, # (n, D)
     )->np.ndarray: # (S, n, K) class probabilities
-        "Apply every probe to features; raises ValueError if one of them is not finite"
+        "Apply every probe to features; raises ValueError as `check_features` does"
         check_features(features, "test", self.heads.shape[2]-1)
         scores = features @ self.heads[:, :, :-1].mT + self.heads[:, None, :, -1]
         return softmax(scores, axis=2)
@@ -258,7 +258,7 @@ class Neighbors:
     def __call__(self,
         features:np.ndarray, # (n, D)
     )->np.ndarray: # (S, n, K) shares of the vote
-        "Let the nearest training frames vote on each frame; raises ValueError if a feature is not finite"
+        "Let the nearest training frames vote on each frame; raises ValueError as `check_features` does"
         check_features(features, "test", self.x[0].shape[1])
         chosen = zip(self.x, self.y, self.k)
         return np.concatenate([neighbor_votes(x, y, features, [k], self.classes) for x, y, k in chosen])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'JPEG_LOSSLESS', 'BY_PILLOW', 'CHANNELS', 'FORMATS', 'CONTAINERS', 'VOLUMES', 'DATA_FILE', 'LITTER',
            'as_frames', 'to_uint8', 'to_gray', 'Clip', 'open_pictures', 'read_clip', 'read_image', 'is_litter',
-           'walk_files']
+           'walk_files', 'place_of']
 
 # %% ../../nbs/image/01_readers.ipynb #imports
 import logging
@@ -614,7 +614,7 @@ def walk_files(
         here = folders.pop()
         deeper = []
         try:
-            seen[_place(os.stat(Path(root, here)))] = "a link to something that is read already"
+            seen[place_of(os.stat(Path(root, here)))] = "a link to something that is read already"
             names = sorted(os.listdir(Path(root, here)))
         except OSError as error:
             yield here or ".", None, f"cannot be listed: {error.strerror}"
@@ -626,7 +626,11 @@ def walk_files(
             else: yield path, info, reason
         folders += deeper[::-1]
 
-def _place(info): return info.st_dev, info.st_ino
+def place_of(
+    info, # os.stat_result of a file or folder
+)->tuple: # The same for all its names and links
+    "Tell which file or folder it is"
+    return info.st_dev, info.st_ino
 
 def _look(path, seen):
     "The os.stat_result of a path, or None and why it is not read"
@@ -634,7 +638,7 @@ def _look(path, seen):
     try: info = os.stat(path)
     except OSError as error:
         return None, "a link to nothing" if path.is_symlink() else f"cannot be looked at: {error.strerror}"
-    if _place(info) in seen: return None, seen[_place(info)]
-    seen[_place(info)] = "a link to something that is read already"
+    if place_of(info) in seen: return None, seen[place_of(info)]
+    seen[place_of(info)] = "a link to something that is read already"
     if stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode): return info, ""
     return None, "not a file"
