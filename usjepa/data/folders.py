@@ -832,7 +832,7 @@ def _join_exports(group, unknown, account):
     account.add(f"careful: {again.sum()} files differ in suffix alone, and those of one name count as one patient")
     return group.mask(group.index.isin(stems.index[again]), stems[again].map(readable))
 
-_FRAME_NAME = re.compile(r"(.*\d.*?)[ _.-]*(?:frame|frm|img|image|f)?[ _.-]*[(]?\d+[)]?", re.I)
+_FRAME_NAME = re.compile(r"(.*\d.*?)[ _.-]*(?:frame|frm|img|image|f)?[ _.-]*[(]?(?<!\d)\d+[)]?", re.I)
 
 def _say_recordings(unknown, account):
     "A line where the names of files without a patient look like frames of recordings"

@@ -37,17 +37,17 @@ class Estimate:
     value:float
     low:float # Of the 95 % interval over patients
     high:float # Of it
-    verdict:str="" # Of a difference: more, less, not told apart
+    verdict:str="" # Of a difference: more, less, not significant
 
     def __str__(self):
         interval = "" if np.isnan(self.low) else f" ({self.low:.0f} to {self.high:.0f})"
         return f"{self.value:.1f}{interval}"
 
     @property
-    def difference(self)->str: # Bold where it is told apart
+    def difference(self)->str: # Bold where it is significant
         "Write a difference"
         text = f"{self.value:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
-        return text if self.verdict == "not told apart" else f"**{text}**"
+        return text if self.verdict == "not significant" else f"**{text}**"
 
 def _draws(row, score):
     "A score (R,) of a row on resampled patients; the same patients for every row of a test set"
@@ -80,8 +80,8 @@ def mean_difference(
     tests = pd.concat(tests)
     verdicts = set(map(verdict, tests.low, tests.high, tests.p))
     low, high = np.nanpercentile(_mean_draws(runs, score) - _mean_draws(others, score), [2.5, 97.5])
-    told = verdicts.pop() if len(verdicts) == 1 else "not told apart"
-    return Estimate(tests.difference.mean(), low, high, told if low > 0 or high < 0 else "not told apart")
+    agreed = verdicts.pop() if len(verdicts) == 1 else "not significant"
+    return Estimate(tests.difference.mean(), low, high, agreed if low > 0 or high < 0 else "not significant")
 
 # %% ../../nbs/evaluation/06_findings.ipynb #question-table
 def comparisons(
@@ -110,7 +110,7 @@ def question_table(
         lines.append(line)
     return pd.DataFrame(lines)
 
-_VERDICTS = {"more": "is better than", "less": "is worse than", "not told apart": "is not told apart from"}
+_VERDICTS = {"more": "is better than", "less": "is worse than", "not significant": "does not differ significantly from"}
 
 def _listed(names):
     "Names in a sentence"
@@ -123,10 +123,10 @@ def finding(
     where:str, # Such as "On BUSBRA"
     score:str="AUROC", # What was compared
 )->str: # One sentence
-    "Say what a student is told apart from"
+    "Say from which lines a student differs"
     parts = []
-    for told, words in _VERDICTS.items():
-        names = [name for name, lead in leads.items() if lead.verdict == told]
+    for kind, words in _VERDICTS.items():
+        names = [name for name, lead in leads.items() if lead.verdict == kind]
         if len(names) > 6: names = [f"the {len(names)} other lines"]
         if names: parts.append(f"{words} {_listed(names)}")
     return f"{where}, by {score}, the {student} {_listed(parts)}."

@@ -148,15 +148,14 @@ def draw_least_sure(
     most:int=24, # Frames
 )->tuple: # Table with file, frame, score; contact sheet (H, W, 3) uint8 RGB, or None if all outlines are sure
     "Show the frames whose outlines should be looked at"
-    tables = []
-    pictures = []
+    least = pd.DataFrame()
     for frames, prepared in prepared_chunks(list_frames(str(source))):
         rows = least_sure(prepared.scores, frames["clip"], most)
-        tables.append(frames.iloc[rows].assign(score=prepared.scores[rows]))
-        pictures += [prepared.read(row) for row in rows]
-    table = pd.concat(tables, ignore_index=True).sort_values("score", kind="stable").head(most)
-    table = table[["file", "number", "score"]].rename(columns=dict(number="frame"))
+        pictures = [prepared.read(row) for row in rows]
+        found = frames.iloc[rows].assign(score=prepared.scores[rows], picture=pictures)
+        least = pd.concat([least, found]).sort_values("score", kind="stable").head(most)
+    table = least[["file", "number", "score"]].rename(columns=dict(number="frame")).reset_index(drop=True)
     if table.empty: return table, None
     words = [f"{score:.2f} {name[-20:]}" for score, name in zip(table.score, without_names(table).file)]
-    images, regions = zip(*(pictures[row] for row in table.index))
+    images, regions = zip(*least.picture)
     return table, contact_sheet(images, regions, words)

@@ -366,19 +366,19 @@ def answer_table(
 def lead_table(
     rows:pd.DataFrame, # From `ask_more`, of one question
     encoder:str, # One of them
-)->pd.DataFrame: # Strings: than, perhaps labels and frames, score, lead in points, told
-    "Tabulate how far an encoder lies above the others, and whether that can be told"
+)->pd.DataFrame: # Strings: than, perhaps labels and frames, score, lead in points, verdict
+    "Tabulate how far an encoder lies above the others, and whether that is significant"
     if "dice_of_patients" in rows:
         gaps = compare_segmentation(rows, encoder)
         gaps = gaps.assign(difference=-gaps.dice_gap, low=-gaps.high, high=-gaps.low, than=gaps.encoder, score="Dice")
-        told = np.where(gaps.low > 0, "more", np.where(gaps.high < 0, "less", "not told apart"))
-        gaps = gaps.assign(verdict=told, corruption="clean", fraction=1.)
+        verdicts = np.where(gaps.low > 0, "more", np.where(gaps.high < 0, "less", "not significant"))
+        gaps = gaps.assign(verdict=verdicts, corruption="clean", fraction=1.)
     else:
         gaps = differences(rows, encoder)
     numbers = gaps[["difference", "low", "high"]] + 0. # No -0.0
     lead = [f"{gap:+.1f} ({low:+.1f} to {high:+.1f})" for gap, low, high in numbers.to_numpy()]
     labels = [f"{fraction:.0%}" for fraction in gaps.fraction]
     about = dict(than=gaps.than, labels=labels, frames=gaps.corruption, score=gaps.score)
-    table = pd.DataFrame(dict(about, lead=lead, told=gaps.verdict))
+    table = pd.DataFrame(dict(about, lead=lead, verdict=gaps.verdict))
     usual = dict(labels="100%", frames="clean")
     return table.drop(columns=[name for name, value in usual.items() if (table[name] == value).all()])

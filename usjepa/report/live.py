@@ -15,13 +15,13 @@ import numpy as np
 from ..store import shown, user_path
 from ..core.corruption import CORRUPTIONS, corrupt
 from ..image.preprocess import preprocess
-from ..image.readers import read_image
+from ..image.readers import SUFFIXES, read_image, walk_files
 from ..image.simulate import simulate, simulated_kinds
 from ..data.outlines import outlines_at
 from .plots import frame_pair
 
 # %% ../../nbs/report/05_live.ipynb #find-pictures
-STILLS = (".png", ".jpg", ".jpeg", ".dcm")
+STILLS = (*SUFFIXES["image"], *SUFFIXES["dicom"])
 
 def find_pictures(
     source:str, # A folder, or "simulated"
@@ -29,8 +29,9 @@ def find_pictures(
     "List the pictures of a folder; raises FileNotFoundError where there are none"
     if source == "simulated": return []
     folder = user_path(source)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in STILLS)
-    if not files: raise FileNotFoundError(f"found no pictures under {folder}, expected png, jpg or dcm files")
+    paths = [path for path, _, reason in walk_files(folder) if not reason]
+    files = [folder/path for path in paths if path.lower().endswith(STILLS)]
+    if not files: raise FileNotFoundError(f"found no pictures under {folder}, expected png, jpg, tif or dcm files")
     return files
 
 @lru_cache(maxsize=64)
