@@ -21,6 +21,7 @@ html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False
 nb_execution_mode = "off" # Outputs are those that are tracked
+nb_render_markdown_format = "myst" # Tables in outputs too
 nb_ipywidgets_js = {} # No script of another server
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["dollarmath", "amsmath"]

@@ -34,6 +34,7 @@ import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from execnb.shell import CaptureShell
@@ -261,7 +262,7 @@ def try_module(module, mutants):
     "Counts of caught, harmless and survived; a line for each"
     counts = dict(caught=0, harmless=0, survived=0)
     in_data = [(number, "survived") for number, mutant in enumerate(mutants) if "data" in mutant]  # Until it is tried
-    for number, result in [*in_data, *try_notebook(module)]:
+    for number, result in chain(in_data, try_notebook(module)):
         mutant = mutants[number]
         if result == "survived": result = try_in_package(mutant)
         if result == "survived" and "harmless" in mutant: result = "harmless"

@@ -37,7 +37,7 @@ def ask(
     return pd.concat(rows, ignore_index=True)
 
 # %% ../../nbs/evaluation/07_answer.ipynb #sentences
-def _counted(number, word): return f"{number} {word}{'' if number == 1 else 's'}"
+def _counted(number, word): return f"{number:.0f} {word}{'' if number == 1 else 's'}"
 
 def _say_p(p): return f"p = {p:.3f}" if p >= .001 else "p < 0.001"
 
