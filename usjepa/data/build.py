@@ -37,6 +37,7 @@ from ..settings import CommandLine, is_command
 from ..store import brief, code_of, code_version, file_digest, fingerprint, lock, read_json, remove_parts
 from ..store import HINT, names_are_wanted, readable, short_hash, shown, user_path, write_atomically
 from ..image.readers import SUFFIXES, open_clips, open_pictures, reader_of, walk_files
+from ..image.region import region_code
 from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
 from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
@@ -237,9 +238,8 @@ DECODERS = ("av", "h5py", "opencv-python-headless", "pillow", "pydicom", "simple
 def _code_version():
     "What reads and prepares files: modules of ours, and decoders, since a new one may read what none could"
     versions = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
-    ours = code_of("image.region", "image.preprocess", "image.readers", "data.outlines", "data.frames", "data.corpus",
-                   "data.build")
-    return fingerprint(ours, [(name, versions.get(name)) for name in DECODERS])
+    ours = code_of("image.preprocess", "image.readers", "data.outlines", "data.frames", "data.corpus", "data.build")
+    return fingerprint(ours, region_code(), [(name, versions.get(name)) for name in DECODERS])
 
 def cut(
     found:Found, # Works of a source

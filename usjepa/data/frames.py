@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from ..image.preprocess import MAX_COLOR, prepare, resize
 from ..image.readers import Clip, open_clips
-from ..image.region import locate_region
+from ..image.region import locate_region, region_code
 from .outlines import outlines_at
 from ..store import HINT, build_once, cache_root, code_of, fingerprint, shown, shown_error
 
@@ -42,7 +42,7 @@ class PreparedFrame:
     found:bool = False # The region was found; else it is the whole frame
     too_colored:bool = False # A share of `MAX_COLOR` or more, so nothing was inpainted
     error:str = "" # Why it cannot be read
-    score:float = 0. # Of the outline, in [0,1]: how well it explains the frame; 1: drawn by hand
+    score:float = 0. # Of the outline, in [0,1]: how probably it is right; 1: drawn by hand
     by_hand:bool = False # A person drew the outline
 
 # %% ../../nbs/data/01_frames.ipynb #shared-region
@@ -295,7 +295,7 @@ def _resized(frame, size):
 
 # %% ../../nbs/data/01_frames.ipynb #load-frames
 _CODE = ( # Modules that decide what is in the cache
-    "image.readers", "image.region", "image.preprocess", "data.outlines", "data.frames")
+    "image.readers", "image.preprocess", "data.outlines", "data.frames")
 
 def content_key(
     images:np.ndarray, # (n, size, size) uint8
@@ -325,7 +325,7 @@ def load_frames(
     outlines = outlines_at(paths, numbers)
     drawn = [outline and outline.polygons for outline in outlines]
     frames = list(zip(map(str, file_contents(paths)), numbers, drawn)) # What each depends on
-    code = code_of(*_CODE)
+    code = fingerprint(code_of(*_CODE), region_code())
     keys = [fingerprint([frames[row] for row in rows], size, code) for rows in clips]
     cache = cache_root()/"frames"/fingerprint(keys, clips)[:24]
     folder = build_once(cache, lambda part: _write_frames(part, paths, numbers, outlines, size, clips, keys))

@@ -24,6 +24,7 @@ from .corpus import Recipe, shrink
 from .duplicates import Signatures, make_signatures, match, thumbnail
 from .frames import clip_of, prepare_clip, read_numbered
 from .outlines import outlines_at
+from ..image.region import region_code
 
 # %% ../../nbs/data/08_leakage.ipynb #log
 log = logging.getLogger("usjepa")
@@ -115,7 +116,8 @@ def sign_task(
     content = {path: fingerprint(Path(path)) for path in set(frames.path)}
     names = [[content[path], int(n), str(clip)] for path, n, clip in zip(frames.path, frames.number, frames["clip"])]
     drawn = [outline and outline.polygons for outline in outlines_at(frames.path, frames.number)]
-    code = code_of("image.readers", "image.region", "image.preprocess", "data.outlines", "data.frames", "data.corpus")
+    ours = code_of("image.readers", "image.preprocess", "data.outlines", "data.frames", "data.corpus")
+    code = fingerprint(ours, region_code())
     return _cached_signatures([names, drawn, frames.index.tolist(), code], make)
 
 # %% ../../nbs/data/08_leakage.ipynb #vote
