@@ -25,6 +25,20 @@ from .ranking import LEVELS, judge_proposals, measures_of
 from .screens import GRID, add_marks, add_panel, stored
 
 # %% ../../nbs/image/09_learn.ipynb #sure
+def _along(curve, beam):
+    "Points of a curve, which goes from beam 0 to beam 1"
+    place = np.linspace(0, 1, len(curve))
+    x = np.interp(beam, place, curve[:, 0])
+    y = np.interp(beam, place, curve[:, 1])
+    return np.stack([x, y], -1)
+
+def _filled(polygon, size, low=-9999, high=9999):
+    "(H,W) uint8: 1 in a polygon, whose corners are kept within bounds"
+    corners = 16*polygon.clip(low, high) # In sixteenths of a pixel, as OpenCV takes them
+    corners = np.round(corners).astype(np.int32)
+    mask = np.zeros(size, np.uint8)
+    return cv2.fillPoly(mask, [corners], 1, shift=4)
+
 @dataclass
 class Sure:
     "A real frame whose outline is trusted"
@@ -36,62 +50,91 @@ class Sure:
         depth:np.ndarray, # In [0,1], same shape
     )->np.ndarray: # (...,2) x and y in pixels
         "Find points of the scan"
-        place = np.linspace(0, 1, 33)
-        ends = []
-        for curve in (self.polygon[:33], self.polygon[:32:-1]):
-            ends.append(np.stack([np.interp(beam, place, curve[:, axis]) for axis in (0, 1)], -1))
-        top, bottom = ends
+        top = _along(self.polygon[:33], beam)
+        bottom = _along(self.polygon[:32:-1], beam)
         return top + depth[..., None]*(bottom - top)
 
     def region(self):
         "(H,W) bool"
-        mask = np.zeros(self.image.shape[:2], np.uint8)
-        corners = np.round(16*self.polygon.clip(-9999, 9999)).astype(np.int32)
-        return cv2.fillPoly(mask, [corners], 1, shift=4) > 0
+        return _filled(self.polygon, self.image.shape[:2]) > 0
 
 def unroll(
     frame:Sure, # A real frame
 )->np.ndarray: # (160,160) uint8 over depth and beam, as from `texture`
     "Take the scan of a frame apart into beams"
     share = np.linspace(0, 1, GRID)
-    x, y = np.moveaxis(frame.points(*np.meshgrid(share, share)), -1, 0).astype(np.float32)
+    beam, depth = np.meshgrid(share, share)
+    points = np.moveaxis(frame.points(beam, depth), -1, 0)
+    x, y = points.astype(np.float32)
     gray = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
     return cv2.remap(gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 # %% ../../nbs/image/09_learn.ipynb #draw-frame
-def _shade(frame, r):
-    "(H,W) float32: how much echo is left where some part of the scan is dark"
-    left, right = sorted(r.uniform(-.2, 1.2, 2))
+def _draw_flank(r):
+    "First and last beam without contact"
+    left = (0, r.uniform(.05, .35))
+    right = (r.uniform(.65, .95), 1)
+    return (left, right)[r.integers(2)]
+
+def _draw_dark(frame, r):
+    "(H,W) uint8: 1 where some part of the scan is dark"
+    beams = sorted(r.uniform(-.2, 1.2, 2)) # First and last of a shadow
     start = r.uniform(0, .9)
     kind = r.integers(3)
-    if kind == 0: left, right = 0, 1 # The far field
-    if kind == 1: left, right = ((0, r.uniform(.05, .35)), (r.uniform(.65, .95), 1))[r.integers(2)] # A flank
-    if kind == 1 and r.uniform() < .7: start = 0
-    beam = np.linspace(left, right, 20).clip(0, 1)
+    if kind == 0: beams = (0, 1) # The far field
+    if kind == 1:
+        beams = _draw_flank(r)
+        if r.uniform() < .7: start = 0
+    beam = np.linspace(*beams, 20).clip(0, 1)
     upper = frame.points(beam, np.full(20, start))
     lower = frame.points(beam[::-1], np.full(20, 1.05))
-    corners = np.round(16*np.concatenate([upper, lower]).clip(-9999, 9999)).astype(np.int32)
-    dark = cv2.fillPoly(np.zeros(frame.image.shape[:2], np.float32), [corners], 1, shift=4)
+    outline = np.concatenate([upper, lower])
+    return _filled(outline, frame.image.shape[:2])
+
+def _shade(frame, r):
+    "(H,W): how much echo is left where some part of the scan is dark"
+    dark = _draw_dark(frame, r).astype(np.float32)
     soft = r.uniform(.003, .05)*max(dark.shape)
-    return 1 - r.choice([1, r.uniform(.6, 1)])*cv2.GaussianBlur(dark, (0, 0), soft)
+    strength = r.choice([1, r.uniform(.6, 1)])
+    return 1 - strength*cv2.GaussianBlur(dark, (0, 0), soft)
+
+def _kept(length, cut):
+    "What is left when shares of a length are cut off its begin and end"
+    start = int(cut[0]*length)
+    stop = length - int(cut[1]*length)
+    return slice(start, stop)
 
 def _cut(image, region, r):
     "Cut some sides off"
     H, W = region.shape
-    top, bottom, left, right = r.uniform(0, .25, 4)*(r.uniform(size=4) < .35)
-    rows = slice(int(top*H), H - int(bottom*H))
-    columns = slice(int(left*W), W - int(right*W))
+    share = r.uniform(0, .25, 4)
+    is_cut = r.uniform(size=4) < .35
+    share = share*is_cut
+    rows = _kept(H, share[:2])
+    columns = _kept(W, share[2:])
     return image[rows, columns], region[rows, columns]
 
 def _resized(frame, r):
     "A frame of another size, stretched a little"
     H, W = frame.image.shape[:2]
-    scale = math.exp(r.uniform(math.log(64), math.log(400)))/max(H, W)
+    side = math.exp(r.uniform(math.log(64), math.log(400)))
+    scale = side/max(H, W)
     stretch = math.exp(r.normal(0, .12))
-    h = max(48, round(H*scale*stretch))
-    w = max(48, round(W*scale/stretch))
-    image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_AREA)
-    return Sure(image, (frame.polygon + .5)*[w/W, h/H] - .5)
+    height = max(48, round(H*scale*stretch))
+    width = max(48, round(W*scale/stretch))
+    image = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
+    ratio = np.array([width/W, height/H])
+    polygon = (frame.polygon + .5)*ratio - .5
+    return Sure(image, polygon)
+
+def _darkened(frame, region, r):
+    "(H,W,3) float32: up to three dark parts, and another gain"
+    image = frame.image.astype(np.float32)
+    for _ in range(r.choice(4, p=[.35, .35, .2, .1])):
+        left = _shade(frame, r)[region, None]
+        image[region] *= left
+    if r.uniform() < .3: image *= r.uniform(.3, 1.3)
+    return image
 
 def draw_frame(
     frame:Sure, # A real frame
@@ -100,14 +143,17 @@ def draw_frame(
     "Resize, darken, cut and write on a real frame"
     frame = _resized(frame, r)
     region = frame.region()
-    image = frame.image.astype(np.float32)
-    for _ in range(r.choice(4, p=[.35, .35, .2, .1])): image[region] *= _shade(frame, r)[region, None]
-    if r.uniform() < .3: image *= r.uniform(.3, 1.3)
-    image, region = _cut(image.clip(0, 255).astype(np.uint8), region, r)
+    image = _darkened(frame, region, r)
+    image = image.clip(0, 255).astype(np.uint8)
+    image, region = _cut(image, region, r)
     image = np.ascontiguousarray(image)
     region = region.copy()
-    if r.uniform() < .1: add_panel(image, region, r.integers(4), r.uniform(.02, .12), r)
-    add_marks(image, region, r.choice([0, .2, .5]), r)
+    if r.uniform() < .1:
+        side = r.integers(4)
+        share = r.uniform(.02, .12)
+        add_panel(image, region, side, share, r)
+    busy = r.choice([0, .2, .5])
+    add_marks(image, region, busy, r)
     return stored(image, r), region
 
 # %% ../../nbs/image/09_learn.ipynb #network
@@ -125,32 +171,57 @@ class _Residual(nn.Module):
 
     def forward(self, x): return F.relu(x + self.b(self.a(x)))
 
+def _level(inputs, outputs, blocks=1):
+    "Half the resolution, then residual blocks"
+    layers = [_conv(inputs, outputs, 2)]
+    for _ in range(blocks): layers.append(_Residual(outputs))
+    return nn.Sequential(*layers)
+
+def _beside(coarse, fine):
+    "A coarse level at twice its size, and a fine one"
+    doubled = F.interpolate(coarse, scale_factor=2)
+    return torch.cat([doubled, fine], 1)
+
 class Marker(nn.Module):
     "A U-Net whose levels are 32, 16, 8 and 4 pixels wide, as in `marks`"
     def __init__(self, widths=(12, 24, 48, 80)): # Channels per level
         super().__init__()
-        a, b, c, d = widths
-        self.stem = _conv(5, a, 2)
-        self.d1 = nn.Sequential(_conv(a, b, 2), _Residual(b))
-        self.d2 = nn.Sequential(_conv(b, c, 2), _Residual(c))
-        self.d3 = nn.Sequential(_conv(c, d, 2), _Residual(d), _Residual(d))
-        self.u2 = _conv(d + c, c, kernel=1)
-        self.r2 = _Residual(c)
-        self.u1 = _conv(c + b, 32, kernel=1)
+        w32 = widths[0]
+        w16 = widths[1]
+        w8 = widths[2]
+        w4 = widths[3]
+        self.stem = _conv(5, w32, 2)
+        self.d1 = _level(w32, w16)
+        self.d2 = _level(w16, w8)
+        self.d3 = _level(w8, w4, blocks=2)
+        self.u2 = _conv(w4 + w8, w8, kernel=1)
+        self.r2 = _Residual(w8)
+        self.u1 = _conv(w8 + w16, 32, kernel=1)
         self.r1 = _Residual(32)
-        self.head = nn.Conv2d(32 + 4*a, 16, 3, 1, 1)
-        self.register_buffer("xy", torch.from_numpy(PLACE.copy())[None], persistent=False)
+        self.head = nn.Conv2d(32 + 4*w32, 16, 3, 1, 1)
+        place = torch.from_numpy(PLACE.copy())
+        self.register_buffer("xy", place[None], persistent=False)
 
     def forward(self, x): # (B,3,64,64) in [0,1] → (B,1,64,64) logits
-        x = torch.cat([x, self.xy.expand(len(x), -1, -1, -1)], 1)
-        s32 = self.stem(x)
+        place = self.xy.expand(len(x), -1, -1, -1)
+        s32 = self.stem(torch.cat([x, place], 1))
         s16 = self.d1(s32)
         s8 = self.d2(s16)
         s4 = self.d3(s8)
-        s8 = self.r2(self.u2(torch.cat([F.interpolate(s4, scale_factor=2), s8], 1)))
-        s16 = self.r1(self.u1(torch.cat([F.interpolate(s8, scale_factor=2), s16], 1)))
+        s8 = self.r2(self.u2(_beside(s4, s8)))
+        s16 = self.r1(self.u1(_beside(s8, s16)))
         fine = F.pixel_unshuffle(s32, 2)
-        return F.pixel_shuffle(self.head(torch.cat([s16, fine], 1)), 4)
+        both = torch.cat([s16, fine], 1)
+        return F.pixel_shuffle(self.head(both), 4)
+
+def _fold(conv, norm):
+    "Weights (outputs, inputs × kernel) and bias of a convolution with the batch norm after it"
+    weights = conv.weight.detach().flatten(1)
+    if norm is None: return weights, conv.bias.detach()
+    std = (norm.running_var + norm.eps).sqrt()
+    scale = norm.weight.detach()/std
+    bias = norm.bias.detach() - scale*norm.running_mean
+    return scale[:, None]*weights, bias
 
 def folded(
     net:Marker, # Trained
@@ -158,16 +229,11 @@ def folded(
     "Fold batch norms into the convolutions before them"
     arrays = {}
     for name, module in net.named_modules():
-        pair = list(module.children())[:2] if isinstance(module, nn.Sequential) else []
         if name == "head": pair = [module, None]
-        if not pair or not isinstance(pair[0], nn.Conv2d): continue
-        conv, norm = pair
-        weights = conv.weight.detach().flatten(1)
-        if norm is None: bias = conv.bias.detach()
-        else:
-            scale = norm.weight.detach()/(norm.running_var + norm.eps).sqrt()
-            bias = norm.bias.detach() - scale*norm.running_mean
-            weights = scale[:, None]*weights
+        elif isinstance(module, nn.Sequential): pair = list(module.children())[:2]
+        else: continue
+        if not isinstance(pair[0], nn.Conv2d): continue
+        weights, bias = _fold(*pair)
         arrays[name + ".weight"] = weights.contiguous().numpy()
         arrays[name + ".bias"] = bias[:, None].contiguous().numpy()
     return arrays
@@ -181,7 +247,9 @@ def marker_loss(
     p = logits.sigmoid()
     common = (p*target).sum((1, 2, 3))
     either = p.sum((1, 2, 3)) + target.sum((1, 2, 3)) - common
-    return F.binary_cross_entropy_with_logits(logits, target) + (1 - common/(either + 1)).mean()
+    missed = 1 - common/(either + 1)
+    entropy = F.binary_cross_entropy_with_logits(logits, target)
+    return entropy + missed.mean()
 
 def sample_of(
     image:np.ndarray, # (H,W,3) uint8
@@ -189,8 +257,33 @@ def sample_of(
 )->np.ndarray: # (4,64,64) uint8: the input, and the target times 255
     "Reduce a screen and its region to a training sample"
     how = cv2.INTER_AREA if min(region.shape) >= SIDE else cv2.INTER_LINEAR
-    target = cv2.resize(255*region.astype(np.uint8), (SIDE, SIDE), interpolation=how)
-    return np.concatenate([network_input(view_of(image)), target[None]])
+    scanned = 255*region.astype(np.uint8)
+    target = cv2.resize(scanned, (SIDE, SIDE), interpolation=how)
+    seen = network_input(view_of(image))
+    return np.concatenate([seen, target[None]])
+
+def _set_rate(optimizer, step, done, peak):
+    "The learning rate rises for 100 steps; a cosine lets it fall to zero by the end"
+    rise = min(1, (step + 1)/100)
+    fall = 1 + math.cos(math.pi*done)
+    for group in optimizer.param_groups: group["lr"] = peak*rise*.5*fall
+
+def _draw_batch(samples, batch, r):
+    "(batch,4,64,64) uint8, half of the batches mirrored"
+    numbers = r.integers(0, len(samples), batch)
+    chosen = np.stack([samples[i] for i in numbers])
+    if r.uniform() < .5: chosen = np.ascontiguousarray(chosen[..., ::-1])
+    return chosen
+
+def _step(net, optimizer, chosen):
+    "Learn from one batch; the loss before"
+    x = torch.from_numpy(chosen).float()/255
+    loss = marker_loss(net(x[:, :3]), x[:, 3:])
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.)
+    optimizer.step()
+    return loss.detach()
 
 def train_marker(
     draw, # () → image (H,W,3) uint8, region (H,W) bool
@@ -211,23 +304,21 @@ def train_marker(
     start = time.monotonic()
     step = 0
     while (done := (time.monotonic() - start)/60/minutes) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = rate*min(1, (step + 1)/100)*.5*(1 + math.cos(math.pi*done))
-        samples = (samples + [sample_of(*draw()) for _ in range(batch//4)])[-most:]
-        chosen = np.stack([samples[i] for i in r.integers(0, len(samples), batch)])
-        if r.uniform() < .5: chosen = np.ascontiguousarray(chosen[..., ::-1])
-        x = torch.from_numpy(chosen).float()/255
-        loss = marker_loss(net(x[:, :3]), x[:, 3:])
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.)
-        optimizer.step()
+        _set_rate(optimizer, step, done, rate)
+        fresh = [sample_of(*draw()) for _ in range(batch//4)]
+        samples = (samples + fresh)[-most:]
+        chosen = _draw_batch(samples, batch, r)
+        loss = _step(net, optimizer, chosen)
         mean.update_parameters(net)
         step += 1
-        if report and step % 250 == 0: report(step, done, float(loss.detach()), mean.module)
+        if report and step % 250 == 0: report(step, done, float(loss), mean.module)
     return mean.module.eval()
 
 # %% ../../nbs/image/09_learn.ipynb #example
+def _overlap(a, b):
+    "Intersection over union of two masks"
+    return (a & b).sum()/max(1, (a | b).sum())
+
 def example_of(
     image:np.ndarray, # (H,W,3) uint8
     region:np.ndarray, # (H,W) bool
@@ -239,13 +330,14 @@ def example_of(
     proposals = propose(evidence.maps)
     h, w = view.gray.shape
     how = cv2.INTER_AREA if len(region) >= h else cv2.INTER_LINEAR
-    truth = cv2.resize(255*region.astype(np.uint8), (w, h), interpolation=how) > 127
+    scanned = 255*region.astype(np.uint8)
+    truth = cv2.resize(scanned, (w, h), interpolation=how) > 127
     overlaps = []
     for polygon in proposals.polygons:
-        corners = np.round(16*polygon.clip(-4*WORK, 8*WORK)).astype(np.int32)
-        mask = cv2.fillPoly(np.zeros((h, w), np.uint8), [corners], 1, shift=4) > 0
-        overlaps.append((mask & truth).sum()/max(1, (mask | truth).sum()))
-    return measures_of(view, evidence, proposals), np.float32(overlaps)
+        mask = _filled(polygon, (h, w), -4*WORK, 8*WORK) > 0
+        overlaps.append(_overlap(mask, truth))
+    measures = measures_of(view, evidence, proposals)
+    return measures, np.float32(overlaps)
 
 # %% ../../nbs/image/09_learn.ipynb #train-judge
 class Judge(nn.Module):
@@ -261,8 +353,11 @@ class Judge(nn.Module):
     def forward(self, x):
         x = ((x - self.mean)/self.std).clamp(-4, 4)
         if self.training: x = x + .08*torch.randn_like(x)
-        x = F.dropout(F.relu(self.a(x)), .15, self.training)
-        return self.c(F.dropout(F.relu(self.b(x)), .15, self.training))
+        x = F.relu(self.a(x))
+        x = F.dropout(x, .15, self.training)
+        x = F.relu(self.b(x))
+        x = F.dropout(x, .15, self.training)
+        return self.c(x)
 
 def judge_loss(
     logits:torch.Tensor, # (n,levels) of one frame's proposals
@@ -270,10 +365,26 @@ def judge_loss(
 )->torch.Tensor: # ()
     "Cross-entropy of reaching each level, and the overlap that a soft choice by the mean probability loses"
     reached = (overlap[:, None] >= torch.tensor(LEVELS)).float()
-    wrong = F.binary_cross_entropy_with_logits(logits, reached, reduction="none").mean(1)
-    chance = (15*logits.sigmoid().mean(1)).softmax(0)
+    wrong = F.binary_cross_entropy_with_logits(logits, reached, reduction="none")
+    wrong = wrong.mean(1)
+    probability = logits.sigmoid().mean(1)
+    chance = (15*probability).softmax(0)
     lost = overlap.max() - (chance*overlap).sum()
     return wrong.mean() + (chance.detach()*wrong).sum() + 3*lost
+
+def _joined(frames):
+    "Measures of all proposals of some frames"
+    measures = [measures for measures, _ in frames]
+    return torch.from_numpy(np.concatenate(measures))
+
+def _frames_loss(judge, frames):
+    "Mean loss of some frames"
+    out = judge(_joined(frames))
+    counts = [len(overlaps) for _, overlaps in frames]
+    losses = []
+    for logits, (_, overlaps) in zip(out.split(counts), frames):
+        losses.append(judge_loss(logits, torch.from_numpy(overlaps)))
+    return torch.stack(losses).mean()
 
 def train_judge(
     frames:list, # (measures (n,80), overlaps (n,)) float32 of each frame
@@ -283,17 +394,15 @@ def train_judge(
     "Train one member of the judge"
     torch.manual_seed(seed)
     r = np.random.default_rng(seed)
-    everything = torch.from_numpy(np.concatenate([measures for measures, _ in frames]))
+    everything = _joined(frames)
     judge = Judge(everything.mean(0), everything.std(0) + 1e-3)
     optimizer = torch.optim.AdamW(judge.parameters(), lr=2e-3, weight_decay=.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        chosen = [frames[i] for i in r.integers(0, len(frames), 32)]
-        out = judge(torch.from_numpy(np.concatenate([measures for measures, _ in chosen])))
-        parts = out.split([len(overlaps) for _, overlaps in chosen])
-        losses = [judge_loss(part, torch.from_numpy(overlaps)) for part, (_, overlaps) in zip(parts, chosen)]
+        numbers = r.integers(0, len(frames), 32)
+        loss = _frames_loss(judge, [frames[i] for i in numbers])
         optimizer.zero_grad()
-        torch.stack(losses).mean().backward()
+        loss.backward()
         optimizer.step()
         schedule.step()
     return judge.eval()
@@ -303,10 +412,14 @@ def stacked(
 )->dict: # Arrays with a first axis for the members, as `judge_proposals` takes them; not yet calibrated
     "Put members together"
     states = [member.state_dict() for member in members]
-    arrays = {name: np.stack([state[name].numpy() for state in states]) for name in states[0]}
-    for name in arrays:
-        if name.endswith("weight"): arrays[name] = np.ascontiguousarray(arrays[name].transpose(0, 2, 1))
-    return arrays | dict(scale=np.ones(1, np.float32), shift=np.zeros(1, np.float32))
+    arrays = {}
+    for name in states[0]:
+        array = np.stack([state[name].numpy() for state in states])
+        if name.endswith("weight"): array = np.ascontiguousarray(array.transpose(0, 2, 1))
+        arrays[name] = array
+    scale = np.ones(1, np.float32)
+    shift = np.zeros(1, np.float32)
+    return arrays | dict(scale=scale, shift=shift)
 
 def calibrated(
     judge:dict, # Arrays, from `stacked`
@@ -317,8 +430,12 @@ def calibrated(
     right = []
     for measures, overlaps in frames:
         order, probability = judge_proposals(measures, judge)
-        p = np.clip(probability[order.argmax()], 1e-6, 1 - 1e-6)
+        chosen = order.argmax()
+        p = np.clip(probability[chosen], 1e-6, 1 - 1e-6)
         logits.append(np.log(p/(1 - p)))
-        right.append(overlaps[order.argmax()] >= .9)
-    fit = LogisticRegression(C=100).fit(np.array(logits)[:, None], right)
-    return judge | dict(scale=np.float32(fit.coef_[0]), shift=np.float32(fit.intercept_))
+        right.append(overlaps[chosen] >= .9)
+    column = np.array(logits)[:, None]
+    fit = LogisticRegression(C=100).fit(column, right)
+    scale = np.float32(fit.coef_[0])
+    shift = np.float32(fit.intercept_)
+    return judge | dict(scale=scale, shift=shift)

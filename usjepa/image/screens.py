@@ -10,6 +10,7 @@ __all__ = ['SHAPES', 'CHANCES', 'MODES', 'ASPECTS', 'GRID', 'DEPTH', 'BEAM', 'DA
 # %% ../../nbs/image/08_screens.ipynb #imports
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -45,20 +46,31 @@ SHAPES = dict( # Ranges to draw from; openings in degrees
 CHANCES = (.27, .13, .15, .07, .06, .04, .03, .16, .09)
 _TILTED = .12 # Share of sectors whose axis is turned, by up to 25°
 
+def _happens(chance, r):
+    "Draw whether something happens"
+    return r.uniform() < chance
+
+def _choose(chances, r):
+    "Draw a key of a dict of chances"
+    return r.choice(list(chances), p=list(chances.values()))
+
 def draw_shape(
     r:Generator, # Source of the numbers
     name:str=None, # A name of SHAPES; None: each with its chance
 )->Shape: # One scan
     "Draw the shape of a scan"
-    name = name or str(r.choice(list(SHAPES), p=CHANCES))
+    if not name: name = str(r.choice(list(SHAPES), p=CHANCES))
     fields = {}
     for field, value in SHAPES[name].items():
-        fields[field] = value if isinstance(value, bool) else float(r.uniform(*value))
+        if isinstance(value, bool): fields[field] = value
+        else: fields[field] = float(r.uniform(*value))
     if "half" not in fields:
-        if r.uniform() < .5: fields["shear"] = -fields.get("shear", 0.)
+        if _happens(.5, r): fields["shear"] = -fields.get("shear", 0.)
         return Shape(**fields)
     fields["half"] = math.radians(fields["half"])
-    if r.uniform() < _TILTED: fields["tilt"] = math.radians(r.uniform(-25, 25))
+    if _happens(_TILTED, r):
+        degrees = r.uniform(-25, 25)
+        fields["tilt"] = math.radians(degrees)
     return Shape(**fields)
 
 # %% ../../nbs/image/08_screens.ipynb #radii
@@ -69,22 +81,33 @@ def radii(
     "Find where each beam begins and ends"
     near = np.full_like(angle, shape.near)
     far = np.ones_like(angle)
-    if shape.flat_top: near = np.minimum(shape.near*math.cos(shape.half)/np.cos(angle), .98)
-    if shape.flat_bottom: far = math.cos(shape.half)/np.cos(angle)
+    if shape.flat_top:
+        nearest = shape.near*math.cos(shape.half) # The chord's distance, on the axis
+        near = np.minimum(nearest/np.cos(angle), .98)
+    if shape.flat_bottom:
+        far = math.cos(shape.half)/np.cos(angle)
     return near, far
+
+def _flat_polygon(shape):
+    "Corners of the scan of a flat probe, clockwise from the upper left"
+    half = shape.width/2
+    shift = shape.shear
+    top = [[-half, 0], [half, 0]]
+    bottom = [[half + shift, 1], [shift - half, 1]]
+    return np.array(top + bottom)
 
 def polygon_of(
     shape:Shape, # Any
 )->np.ndarray: # (k,2) x and y in the shape's units
     "Trace the outline"
-    if not shape.half:
-        w = shape.width/2
-        s = shape.shear
-        return np.array([[-w, 0], [w, 0], [w + s, 1], [s - w, 1]])
+    if not shape.half: return _flat_polygon(shape)
     angle = np.linspace(-shape.half, shape.half, 65)
-    direction = np.stack([np.sin(angle + shape.tilt), np.cos(angle + shape.tilt)], 1)
+    turned = angle + shape.tilt
+    direction = np.stack([np.sin(turned), np.cos(turned)], 1)
     near, far = radii(shape, angle)
-    return np.concatenate([near[:, None]*direction, (far[:, None]*direction)[::-1]])
+    top = near[:, None]*direction
+    bottom = far[:, None]*direction
+    return np.concatenate([top, bottom[::-1]])
 
 # %% ../../nbs/image/08_screens.ipynb #place
 @dataclass(frozen=True)
@@ -95,21 +118,80 @@ class Place:
     left:float # Column of the origin
     top:float # Row of the origin
 
-MODES = dict(screen=.36, tight=.2, crop=.26, full=.05, window=.13)
-ASPECTS = {4/3: .35, 1: .25, 16/9: .12, 1.5: .1, .8: .08, 1.25: .1}
+MODES = dict( # How often a scan lies
+    screen=.36, # within margins
+    tight=.2, # close to all sides
+    crop=.26, # cut on some sides
+    full=.05, # cut on all sides
+    window=.13, # behind a window of the user interface
+)
+ASPECTS = { # Width by height of a frame, and its chance
+    4/3: .35,
+    1: .25,
+    16/9: .12,
+    1.5: .1,
+    .8: .08,
+    1.25: .1,
+}
 
-def _margins(mode, r):
+def _draw_margins(mode, r):
     "Left, right, top, bottom, as shares of the frame; negative: cut by it"
-    if mode in ("screen", "window"): return r.uniform(.02, .22, 4)*r.choice([1, 1, .3])
+    if mode in ("screen", "window"):
+        margins = r.uniform(.02, .22, 4)
+        return margins*r.choice([1, 1, .3])
     if mode == "tight": return r.uniform(-.01, .03, 4)
     if mode == "full": return r.uniform(-.3, -.06, 4)
-    cut = r.uniform(size=4) < .55
-    return np.where(cut, r.uniform(-.3, -.02, 4), r.uniform(0, .08, 4))
+    is_cut = r.uniform(size=4) < .55
+    beyond = r.uniform(-.3, -.02, 4)
+    beside = r.uniform(0, .08, 4)
+    return np.where(is_cut, beyond, beside)
 
-def _frame_size(side, aspect):
+def _draw_stretch(r):
+    "Factor on a scan's width: slight mostly"
+    if _happens(.7, r): return math.exp(r.normal(0, .03))
+    return math.exp(r.uniform(-.4, .4))
+
+def _draw_size(mode, side, own, r):
+    "(H, W) of a frame; `own` is the scan's width by its height"
+    aspect = _choose(ASPECTS, r)
+    aspect = aspect*math.exp(r.normal(0, .04))
+    if mode in ("tight", "full"): aspect = np.clip(own, .4, 2.5)
+    aspect = float(aspect)
     width = side*min(1, aspect)
     height = side/max(1, aspect)
     return max(48, int(height)), max(48, int(width))
+
+def _draw_scale(mode, filling, r):
+    "Pixels per unit, from those that fill the frame's width and its height"
+    inner = min(filling)
+    outer = max(filling)
+    if mode == "full": return outer
+    if mode != "crop": return inner
+    between = math.sqrt(inner*outer)
+    return r.choice([outer, between, inner])
+
+def _draw_shift(room, r):
+    "Scans mostly hang from the top of what they have, also where much is left below"
+    anywhere = r.uniform(-.5, .5)
+    down = r.choice([0, -.5, anywhere], p=[.35, .4, .25])
+    anywhere = r.uniform(-.5, .5)
+    across = r.choice([0, anywhere], p=[.7, .3])
+    return np.array([across, down])*np.maximum(0, room)
+
+def _free(frame, margins):
+    "Width and height between margins"
+    return frame*(1 - margins[::2] - margins[1::2])
+
+def _draw_center(mode, frame, margins, covered, r):
+    "Where the middle of a scan lies that covers so many columns and rows"
+    center = frame*(1 + margins[::2] - margins[1::2])/2
+    if mode == "crop" and covered[1] > frame[1] and _happens(.7, r): # The near field mostly stays in view
+        hidden = r.uniform(-.05, .1)*frame[1]
+        center[1] = covered[1]/2 - hidden
+    if mode in ("screen", "window"):
+        room = _free(frame, margins) - covered
+        center += _draw_shift(room, r)
+    return center
 
 def draw_place(
     shape:Shape, # To be placed
@@ -118,31 +200,20 @@ def draw_place(
 )->tuple: # (H, W), Place, mode: a name of MODES
     "Draw a frame and where the scan lies in it"
     polygon = polygon_of(shape)
-    low = polygon.min(0)
-    width, height = np.ptp(polygon, axis=0)
-    mode = str(r.choice(list(MODES), p=list(MODES.values())))
-    stretch = math.exp(r.normal(0, .03) if r.uniform() < .7 else r.uniform(-.4, .4))
-    aspect = r.choice(list(ASPECTS), p=list(ASPECTS.values()))*math.exp(r.normal(0, .04))
-    if mode in ("tight", "full"): aspect = np.clip(width/height*stretch, .4, 2.5)
-    H, W = _frame_size(side, float(aspect))
-    left, right, top, bottom = _margins(mode, r)
-    across = (1 - left - right)*W/(width*stretch) # Pixels per unit that fill the frame's width
-    down = (1 - top - bottom)*H/height
-    scale = min(across, down)
-    if mode == "full": scale = max(across, down)
-    if mode == "crop": scale = r.choice([max(across, down), math.sqrt(across*down), scale])
-    center_x = W*(1 + left - right)/2
-    center_y = H*(1 + top - bottom)/2
-    if mode == "crop" and scale*height > H and r.uniform() < .7: # The near field mostly stays in view
-        center_y = scale*height/2 - r.uniform(-.05, .1)*H
-    scale_x = scale*stretch
-    if mode in ("screen", "window"): # Scans mostly hang from the top of what they have, also where much is left below
-        room = H*(1 - top - bottom) - scale*height
-        center_y += r.choice([0, -.5, r.uniform(-.5, .5)], p=[.35, .4, .25])*max(0, room)
-        room = W*(1 - left - right) - scale_x*width
-        center_x += r.choice([0, r.uniform(-.5, .5)], p=[.7, .3])*max(0, room)
-    place = Place(scale_x, scale, center_x - scale_x*(low[0] + width/2), center_y - scale*(low[1] + height/2))
-    return (H, W), place, mode
+    extent = np.ptp(polygon, axis=0) # Across and down, like every pair below
+    mode = str(_choose(MODES, r))
+    stretch = _draw_stretch(r)
+    own = extent[0]/extent[1]*stretch
+    H, W = _draw_size(mode, side, own, r)
+    frame = np.array([W, H])
+    margins = _draw_margins(mode, r)
+    filling = _free(frame, margins)/(extent*[stretch, 1])
+    scale = _draw_scale(mode, filling, r)
+    scales = np.array([scale*stretch, scale])
+    center = _draw_center(mode, frame, margins, scales*extent, r)
+    middle = polygon.min(0) + extent/2
+    origin = center - scales*middle
+    return (H, W), Place(*scales, *origin), mode
 
 # %% ../../nbs/image/08_screens.ipynb #coordinates
 def coordinates(
@@ -154,19 +225,26 @@ def coordinates(
     rows, columns = np.indices(size, dtype=np.float32)
     x = (columns - place.left)/place.scale_x
     y = (rows - place.top)/place.scale_y
-    if not shape.half: return (x - shape.shear*y)/shape.width + .5, y
+    if not shape.half:
+        upright = x - shape.shear*y
+        return upright/shape.width + .5, y
     angle = np.arctan2(x, y) - shape.tilt
     angle = (angle + math.pi) % (2*math.pi) - math.pi
-    near, far = radii(shape, np.clip(angle, -shape.half, shape.half))
-    depth = (np.hypot(x, y) - near)/np.maximum(far - near, .02)
-    return angle/(2*shape.half) + .5, depth
+    opening = np.clip(angle, -shape.half, shape.half)
+    near, far = radii(shape, opening)
+    length = np.maximum(far - near, .02)
+    depth = (np.hypot(x, y) - near)/length
+    beam = angle/(2*shape.half) + .5
+    return beam, depth
 
 def scanned(
     beam:np.ndarray, # (H,W)
     depth:np.ndarray, # (H,W)
 )->np.ndarray: # (H,W) bool
     "Mark what lies in the scan"
-    return (abs(beam - .5) <= .5) & (abs(depth - .5) <= .5)
+    in_opening = abs(beam - .5) <= .5
+    in_depth = abs(depth - .5) <= .5
+    return in_opening & in_depth
 
 # %% ../../nbs/image/08_screens.ipynb #texture
 GRID = 160 # Samples along a beam, and beams
@@ -177,10 +255,13 @@ def texture(
 )->np.ndarray: # (160,160) uint8 over depth and beam
     "Simulate what a scan shows, before it is converted"
     kinds = list(simulated_kinds())
-    scene = build_scene(kinds[number % len(kinds)], r)
+    kind = kinds[number % len(kinds)]
+    scene = build_scene(kind, r)
     machine = draw_machine(r)
     db = receive(scene, scatterers(r), machine, r)
-    return cv2.resize(log_compress(db, machine, reference_echo(db, machine)), (GRID, GRID))
+    reference = reference_echo(db, machine)
+    gray = log_compress(db, machine, reference)
+    return cv2.resize(gray, (GRID, GRID))
 
 # %% ../../nbs/image/08_screens.ipynb #darken
 DEPTH, BEAM = np.float32(np.indices((GRID, GRID))/(GRID - 1))
@@ -190,32 +271,67 @@ def _ramp(x): return np.clip(x, 0, 1)
 def far_field(r):
     "The echo fades towards the bottom"
     start = r.uniform(.15, .9)
-    return _ramp((DEPTH - start)/r.uniform(.02, .3))**r.uniform(.5, 2)
+    length = r.uniform(.02, .3)
+    power = r.uniform(.5, 2)
+    return _ramp((DEPTH - start)/length)**power
 
 def shadow(r):
     "A band of beams is dark from some depth on"
-    across = _ramp((r.uniform(.02, .2) - abs(BEAM - r.uniform()))/r.uniform(.01, .06) + .5)
-    return across*_ramp((DEPTH - r.uniform(-.05, .6))/r.uniform(.01, .08))
+    half = r.uniform(.02, .2)
+    middle = r.uniform()
+    flank = r.uniform(.01, .06)
+    across = _ramp((half - abs(BEAM - middle))/flank + .5)
+    start = r.uniform(-.05, .6)
+    length = r.uniform(.01, .08)
+    return across*_ramp((DEPTH - start)/length)
 
 def lost_flank(r):
     "The beams of one side have no contact"
-    reach = r.uniform(.03, .35)*(1 + r.uniform(-.3, .3)*(DEPTH - .5))
-    side = BEAM if r.uniform() < .5 else 1 - BEAM
+    reach = r.uniform(.03, .35)
+    slope = r.uniform(-.3, .3)
+    reach = reach*(1 + slope*(DEPTH - .5))
+    side = BEAM if _happens(.5, r) else 1 - BEAM
     start = r.choice([-1, r.uniform(0, .4)])
-    return _ramp((reach - side)/r.uniform(.01, .12) + .5)*_ramp((DEPTH - start)/.05)
+    flank = r.uniform(.01, .12)
+    across = _ramp((reach - side)/flank + .5)
+    return across*_ramp((DEPTH - start)/.05)
 
 def fluid(r):
     "An ellipse without echo"
-    z, x = r.uniform(0, 1.05, 2)
-    distance = np.hypot((DEPTH - z)/r.uniform(.08, .4), (BEAM - x)/r.uniform(.08, .5))
+    depth, beam = r.uniform(0, 1.05, 2)
+    down = (DEPTH - depth)/r.uniform(.08, .4)
+    across = (BEAM - beam)/r.uniform(.08, .5)
+    distance = np.hypot(down, across)
     return _ramp((1 - distance)/.1)
 
-DARKNESS = ((far_field, (.7, .3)), (shadow, (.4, .2, .2, .2)), (lost_flank, (.72, .28)), (fluid, (.6, .2, .2)))
+DARKNESS = ( # Kinds, with the chances of none, one, two …
+    (far_field, (.7, .3)),
+    (shadow, (.4, .2, .2, .2)),
+    (lost_flank, (.72, .28)),
+    (fluid, (.6, .2, .2)),
+)
 
 def _noise(r):
     "Noise of the electronics, where depth is amplified most"
-    grains = cv2.GaussianBlur(abs(r.standard_normal((GRID, GRID), dtype=np.float32)), (0, 0), r.uniform(.4, 1.5))
-    return r.uniform(4, 45)*grains*_ramp((DEPTH - r.uniform(0, .9))/r.uniform(.05, .6))
+    grains = r.standard_normal((GRID, GRID), dtype=np.float32)
+    blur = r.uniform(.4, 1.5)
+    grains = cv2.GaussianBlur(abs(grains), (0, 0), blur)
+    level = r.uniform(4, 45)
+    start = r.uniform(0, .9)
+    length = r.uniform(.05, .6)
+    return level*grains*_ramp((DEPTH - start)/length)
+
+def _quiet_skin(echo, r):
+    "The probe's face is dark"
+    strength = r.uniform(.5, 1)
+    reach = r.uniform(.01, .06)
+    return echo*(1 - strength*np.exp(-DEPTH/reach))
+
+def _bright_skin(echo, r):
+    "The probe's face rings"
+    level = r.uniform(60, 200)
+    reach = r.uniform(.01, .08)
+    return echo + level*np.exp(-(DEPTH/reach)**2)
 
 def darken(
     echo:np.ndarray, # (160,160) gray
@@ -224,15 +340,28 @@ def darken(
     "Take echo away: each kind of darkness zero times, once or more; then add noise, change gain and contrast"
     echo = echo.astype(np.float32)
     for kind, chances in DARKNESS:
-        for _ in range(r.choice(len(chances), p=chances)):
-            echo = echo*(1 - kind(r)*r.choice([1, r.uniform(.8, 1)]))
-    if r.uniform() < .2: echo = np.maximum(echo, _noise(r))
-    if r.uniform() < .2: echo = echo*(1 - r.uniform(.5, 1)*np.exp(-DEPTH/r.uniform(.01, .06)))
-    if r.uniform() < .15: echo = echo + r.uniform(60, 200)*np.exp(-(DEPTH/r.uniform(.01, .08))**2)
-    gain = r.uniform(.25, 1.2) if r.uniform() < .4 else 1
-    return gain*255*_ramp(echo/255)**math.exp(r.normal(0, .25))
+        times = r.choice(len(chances), p=chances)
+        for _ in range(times):
+            dark = kind(r)
+            strength = r.choice([1, r.uniform(.8, 1)])
+            echo = echo*(1 - dark*strength)
+    if _happens(.2, r): echo = np.maximum(echo, _noise(r))
+    if _happens(.2, r): echo = _quiet_skin(echo, r)
+    if _happens(.15, r): echo = _bright_skin(echo, r)
+    gain = r.uniform(.25, 1.2) if _happens(.4, r) else 1
+    contrast = math.exp(r.normal(0, .25))
+    return gain*255*_ramp(echo/255)**contrast
 
 # %% ../../nbs/image/08_screens.ipynb #ground
+_GROUNDS = dict( # Kinds, with their chances
+    black=.6,
+    near=.1, # Nearly black
+    gray=.12,
+    color=.08,
+    gradient=.07,
+    white=.03,
+)
+
 def _flat_color(r):
     "Gray, violet or any color"
     level = r.uniform(15, 200)
@@ -241,22 +370,40 @@ def _flat_color(r):
     if kind < .7: return level*r.uniform([.85, .75, 1], [1.05, .95, 1.3])
     return r.uniform(10, 220, 3)
 
+def _draw_gradient(size, r):
+    "Levels that change from top to bottom or from left to right"
+    H, W = size
+    if _happens(.5, r): along = np.linspace(0, 1, H)[:, None]
+    else: along = np.linspace(0, 1, W)[None]
+    start, stop = r.uniform(0, 90, 2)
+    level = start + (stop - start)*along
+    return level[..., None]*r.uniform(.8, 1.1, 3)
+
+def _draw_nearly_black(size, r):
+    "A dark level, with noise or without"
+    level = r.integers(1, 12)
+    strength = r.choice([0, 1])
+    return level + strength*r.normal(0, 1, (*size, 1))
+
+def _draw_tinted(r):
+    "A color that is not far from gray"
+    level = r.uniform(8, 110)
+    second = r.uniform(.7, 1)
+    third = r.uniform(.8, 1.3)
+    return level*r.permutation([1, second, third])
+
 def draw_ground(
     size:tuple, # (H, W), pixels
     r:Generator, # Source of kind and levels
 )->np.ndarray: # (H,W,3) float32
     "Draw what the scan lies on: black mostly, nearly black, gray, a color, a gradient or white"
-    H, W = size
-    kind = r.choice(["black", "near", "gray", "color", "gradient", "white"], p=[.6, .1, .12, .08, .07, .03])
-    ground = np.zeros((H, W, 3), np.float32)
-    if kind == "near": ground += r.integers(1, 12) + r.choice([0, 1])*r.normal(0, 1, (H, W, 1))
+    ground = np.zeros((*size, 3), np.float32)
+    kind = _choose(_GROUNDS, r)
+    if kind == "near": ground += _draw_nearly_black(size, r)
     if kind == "gray": ground += r.uniform(8, 90)
-    if kind == "color": ground += r.uniform(8, 110)*r.permutation([1, r.uniform(.7, 1), r.uniform(.8, 1.3)])
+    if kind == "color": ground += _draw_tinted(r)
     if kind == "white": ground += r.uniform(200, 255)
-    if kind == "gradient":
-        along = np.linspace(0, 1, H)[:, None] if r.uniform() < .5 else np.linspace(0, 1, W)[None]
-        start, stop = r.uniform(0, 90, 2)
-        ground += (start + (stop - start)*along)[..., None]*r.uniform(.8, 1.1, 3)
+    if kind == "gradient": ground += _draw_gradient(size, r)
     return ground
 
 # %% ../../nbs/image/08_screens.ipynb #write
@@ -264,20 +411,60 @@ _LETTERS = list("ABCDEFGHKLMNRSTUVXZabcdeghi0123456789.-/:% ")
 
 def _color(r, low):
     "A light gray or a color"
-    if r.uniform() < .6: return (int(r.integers(low, 255)),)*3
+    if _happens(.6, r):
+        gray = int(r.integers(low, 255))
+        return gray, gray, gray
     return tuple(r.integers(low, 255, 3).tolist())
 
 def _write(image, r, lines, x, y):
     "Lines of text below (x, y), shares of width and height"
     H, W = image.shape[:2]
-    scale = r.uniform(.2, .5)*max(H, W)/256*r.choice([1, .6])
+    scale = r.uniform(.2, .5)*max(H, W)/256
+    scale = scale*r.choice([1, .6])
     color = _color(r, 120)
     for line in range(lines):
-        text = "".join(r.choice(_LETTERS, r.integers(2, 14)))
-        place = int(x*W), int(y*H + 32*scale*(line + 1))
-        cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+        length = r.integers(2, 14)
+        letters = r.choice(_LETTERS, length)
+        baseline = y*H + 32*scale*(line + 1)
+        cv2.putText(
+            image,
+            "".join(letters),
+            (int(x*W), int(baseline)),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            color,
+            thickness=1,
+            lineType=cv2.LINE_AA,
+        )
 
 # %% ../../nbs/image/08_screens.ipynb #panel
+def _along_side(size, side, share):
+    "Rows and columns of a bar along one side of a frame"
+    height_or_width = size[0] if side < 2 else size[1]
+    thick = max(1, int(share*height_or_width))
+    begins = side in (0, 2)
+    bar = slice(thick) if begins else slice(-thick, None)
+    if side < 2: return bar, slice(None)
+    return slice(None), bar
+
+def _draw_button(bar, largest, r):
+    "A rectangle, filled or open; `largest` is its greatest height and width"
+    size = bar.shape[:2]
+    y, x = (r.uniform(0, .8, 2)*size).astype(int).tolist()
+    height, width = (r.uniform(.05, .3, 2)*size).astype(int).tolist()
+    thickness = -1 if _happens(.7, r) else 1
+    color = _flat_color(r).tolist()
+    bottom = y + min(height, largest[0])
+    right = x + min(width, largest[1])
+    cv2.rectangle(bar, (x, y), (right, bottom), color, thickness)
+
+def _write_anywhere(bar, r):
+    "Some lines of text"
+    lines = r.integers(1, 6)
+    x = r.uniform(0, .6)
+    y = r.uniform(0, .8)
+    _write(bar, r, lines, x, y)
+
 def add_panel(
     image:np.ndarray, # (H,W,3) uint8, changed in place
     region:np.ndarray, # (H,W) bool, changed in place: a panel covers the scan
@@ -287,97 +474,170 @@ def add_panel(
 )->None: # Nothing
     "Draw a bar of the user interface along one side"
     H, W = region.shape
-    thick = max(1, int(share*(H if side < 2 else W)))
-    where = [np.s_[:thick], np.s_[-thick:], np.s_[:, :thick], np.s_[:, -thick:]][side]
+    where = _along_side((H, W), side, share)
     bar = np.ones_like(image[where])*_flat_color(r)
-    for _ in range(r.integers(0, 7)):
-        y, x = (r.uniform(0, .8, 2)*bar.shape[:2]).astype(int).tolist()
-        height, width = (r.uniform(.05, .3, 2)*bar.shape[:2]).astype(int).tolist()
-        filled = -1 if r.uniform() < .7 else 1
-        cv2.rectangle(bar, (x, y), (x + min(width, W//7), y + min(height, H//10)), _flat_color(r).tolist(), filled)
-    bar = np.ascontiguousarray(bar.clip(0, 255).astype(np.uint8))
-    for _ in range(r.integers(0, 3)): _write(bar, r, r.integers(1, 6), r.uniform(0, .6), r.uniform(0, .8))
+    for _ in range(r.integers(0, 7)): _draw_button(bar, (H//10, W//7), r)
+    bar = bar.clip(0, 255).astype(np.uint8)
+    bar = np.ascontiguousarray(bar)
+    for _ in range(r.integers(0, 3)): _write_anywhere(bar, r)
     image[where] = bar
     region[where] = False
 
 # %% ../../nbs/image/08_screens.ipynb #marks
+class _Box(NamedTuple):
+    "First and last column and row of a scan"
+    left:int
+    top:int
+    right:int
+    bottom:int
+
+def _evenly(start, stop, count):
+    "Whole numbers"
+    return np.linspace(start, stop, count).astype(int).tolist()
+
+def _ruler_below(image, box, gray, count):
+    y = int(min(box.bottom + 4, len(image) - 2))
+    for x in _evenly(box.left, box.right, count):
+        cv2.line(image, (x, y), (x, y + 3), gray)
+
 def _ruler(image, box, r):
     "Ticks beside the scan or at the frame's side, some along the bottom"
-    left, top, right, bottom = box
-    gray = (int(r.uniform(90, 240)),)*3
+    level = int(r.uniform(90, 240))
+    gray = (level, level, level)
     count = r.integers(5, 40)
-    if r.uniform() < .3:
-        y = int(min(bottom + 4, len(image) - 2))
-        for x in np.linspace(left, right, count).astype(int).tolist(): cv2.line(image, (x, y), (x, y + 3), gray)
-        return
-    x = int(r.choice([right + r.uniform(1, 6), image.shape[1] - r.uniform(4, 12), left - 6, r.uniform(1, 8)]))
-    for k, y in enumerate(np.linspace(top, bottom, count).astype(int).tolist()):
-        cv2.line(image, (x, y), (x + (2 if k % 5 else 5), y), gray)
+    if _happens(.3, r): return _ruler_below(image, box, gray, count)
+    columns = [
+        box.right + r.uniform(1, 6),
+        image.shape[1] - r.uniform(4, 12),
+        box.left - 6,
+        r.uniform(1, 8),
+    ]
+    x = int(r.choice(columns))
+    for tick, y in enumerate(_evenly(box.top, box.bottom, count)):
+        length = 2 if tick % 5 else 5
+        cv2.line(image, (x, y), (x + length, y), gray)
 
 def _gray_bar(image, box, r):
     H, W = image.shape[:2]
-    x = int(r.choice([r.uniform(0, .06), r.uniform(.9, .97)])*W)
-    start, stop = int(r.uniform(.05, .3)*H), int(r.uniform(.45, .8)*H)
-    tint = r.uniform(.2, 1, 3) if r.uniform() < .5 else 1
-    image[start:stop, x:x + max(2, W//50)] = np.linspace(255, 0, stop - start)[:, None, None]*tint
+    at_left = r.uniform(0, .06)
+    at_right = r.uniform(.9, .97)
+    x = int(r.choice([at_left, at_right])*W)
+    start = int(r.uniform(.05, .3)*H)
+    stop = int(r.uniform(.45, .8)*H)
+    tint = r.uniform(.2, 1, 3) if _happens(.5, r) else 1
+    levels = np.linspace(255, 0, stop - start)
+    width = max(2, W//50)
+    image[start:stop, x:x + width] = levels[:, None, None]*tint
 
 def _probe_mark(image, box, r):
-    left, top, right, _ = box
-    center = int(r.uniform(left, right + 1)), int(max(3, top - r.uniform(0, .06)*len(image)))
-    cv2.circle(image, center, max(1, image.shape[1]//70), _color(r, 80), -1)
+    x = int(r.uniform(box.left, box.right + 1))
+    above = r.uniform(0, .06)*len(image)
+    y = int(max(3, box.top - above))
+    radius = max(1, image.shape[1]//70)
+    cv2.circle(image, (x, y), radius, _color(r, 80), -1)
+
+def _polyline(image, x, y, color):
+    points = np.stack([x, y], 1).astype(np.int32)
+    cv2.polylines(image, [points], False, color)
 
 def _ecg(image, box, r):
     H, W = image.shape[:2]
     x = np.arange(W)
-    beat = x/(r.uniform(.12, .35)*W) % 1
-    y = r.uniform(.8, .97) - .06*np.exp(-((beat - .3)/.02)**2) - .015*np.exp(-((beat - .6)/.06)**2)
-    cv2.polylines(image, [np.stack([x, y*H], 1).astype(np.int32)], False, _color(r, 60))
+    period = r.uniform(.12, .35)*W
+    beat = x/period % 1
+    base = r.uniform(.8, .97)
+    spike = .06*np.exp(-((beat - .3)/.02)**2)
+    wave = .015*np.exp(-((beat - .6)/.06)**2)
+    y = base - spike - wave
+    _polyline(image, x, y*H, _color(r, 60))
 
 def _gain_curve(image, box, r):
-    _, top, _, bottom = box
     W = image.shape[1]
-    x = W*r.uniform(.85, .95) + np.cumsum(r.normal(0, .008*W, 20))
-    cv2.polylines(image, [np.stack([x, np.linspace(top, bottom, 20)], 1).astype(np.int32)], False, (150,)*3)
+    start = W*r.uniform(.85, .95)
+    steps = r.normal(0, .008*W, 20)
+    x = start + np.cumsum(steps)
+    y = np.linspace(box.top, box.bottom, 20)
+    _polyline(image, x, y, (150, 150, 150))
 
 def _body_mark(image, box, r):
     H, W = image.shape[:2]
-    x, y = int(r.choice([.06, .9])*W), int(r.choice([.08, .85])*H)
-    cv2.ellipse(image, (x, y), (W//20, W//16), 0, 0, 360, (200,)*3)
+    x = int(r.choice([.06, .9])*W)
+    y = int(r.choice([.08, .85])*H)
+    axes = (W//20, W//16)
+    cv2.ellipse(image, (x, y), axes, 0, 0, 360, (200, 200, 200))
 
-def _text(image, box, r): _write(image, r, r.integers(1, 8), r.choice([.02, r.uniform(.6, .85)]), r.uniform(0, .6))
+def _text(image, box, r):
+    lines = r.integers(1, 8)
+    x = r.choice([.02, r.uniform(.6, .85)])
+    y = r.uniform(0, .6)
+    _write(image, r, lines, x, y)
 
-def _footer(image, box, r): _write(image, r, r.integers(1, 3), r.uniform(0, .7), r.uniform(.85, .95))
+def _footer(image, box, r):
+    lines = r.integers(1, 3)
+    x = r.uniform(0, .7)
+    y = r.uniform(.85, .95)
+    _write(image, r, lines, x, y)
 
 # %% ../../nbs/image/08_screens.ipynb #inner-marks
+_HUES = ((230, 60, 10), (20, 60, 230), (230, 160, 20)) # Of flow
+
 def _inside(box, r):
-    left, top, right, bottom = box
-    return np.array([r.uniform(left, right + 1), r.uniform(top, bottom + 1)])
+    "x and y of a point"
+    x = r.uniform(box.left, box.right + 1)
+    y = r.uniform(box.top, box.bottom + 1)
+    return np.array([x, y])
 
 def _calipers(image, box, r):
-    start, stop = _inside(box, r), _inside(box, r)
+    "Two marks and a dotted line between them"
+    start = _inside(box, r)
+    stop = _inside(box, r)
     color = _color(r, 120)
     for share in np.linspace(0, 1, r.integers(2, 30)):
-        cv2.circle(image, (start + share*(stop - start)).astype(int).tolist(), 0, color, -1)
+        dot = start + share*(stop - start)
+        cv2.circle(image, dot.astype(int).tolist(), 0, color, -1)
+    size = max(4, image.shape[1]//40)
     for end in (start, stop):
-        cv2.drawMarker(image, end.astype(int).tolist(), color, int(r.integers(0, 3)), max(4, image.shape[1]//40))
+        kind = int(r.integers(0, 3))
+        cv2.drawMarker(image, end.astype(int).tolist(), color, kind, size)
 
 def _flow(image, box, r):
     "Color flow in a box"
     H, W = image.shape[:2]
     x, y = _inside(box, r).astype(int).tolist()
-    hue = np.array([(230, 60, 10), (20, 60, 230), (230, 160, 20)][r.integers(3)])*r.uniform(.5, 1)
+    hue = np.array(_HUES[r.integers(3)])
+    color = hue*r.uniform(.5, 1)
+    axes = (1 + W//25, 1 + H//40)
     for _ in range(r.integers(1, 6)):
-        center = int(x + r.normal(0, .04)*W), int(y + r.normal(0, .03)*H)
-        cv2.ellipse(image, center, (1 + W//25, 1 + H//40), r.uniform(0, 180), 0, 360, hue.tolist(), -1)
-    if r.uniform() < .6: cv2.rectangle(image, (x - W//6, y - H//6), (x + W//6, y + H//6), (90, 200, 60))
+        column = int(x + r.normal(0, .04)*W)
+        row = int(y + r.normal(0, .03)*H)
+        turn = r.uniform(0, 180)
+        cv2.ellipse(image, (column, row), axes, turn, 0, 360, color.tolist(), -1)
+    if _happens(.6, r):
+        first = (x - W//6, y - H//6)
+        last = (x + W//6, y + H//6)
+        cv2.rectangle(image, first, last, (90, 200, 60))
 
 def _inner_text(image, box, r):
-    x, y = _inside(box, r)/image.shape[1::-1]
-    _write(image, r, r.integers(1, 3), x, y)
+    H, W = image.shape[:2]
+    x, y = _inside(box, r)
+    lines = r.integers(1, 3)
+    _write(image, r, lines, x/W, y/H)
 
-_OUTER = {_text: 1.3, _footer: .5, _ruler: .7, _gray_bar: .35,
-         _probe_mark: .25, _ecg: .18, _gain_curve: .12, _body_mark: .2}
-_INNER = {_calipers: .25, _flow: .1, _inner_text: .15}
+_OUTER = { # Marks around a scan, with their chances
+    _text: 1.3,
+    _footer: .5,
+    _ruler: .7,
+    _gray_bar: .35,
+    _probe_mark: .25,
+    _ecg: .18,
+    _gain_curve: .12,
+    _body_mark: .2,
+}
+_INNER = { # Marks in it
+    _calipers: .25,
+    _flow: .1,
+    _inner_text: .15,
+}
 
 def add_marks(
     image:np.ndarray, # (H,W,3) uint8, changed in place
@@ -389,45 +649,64 @@ def add_marks(
     rows = np.flatnonzero(region.any(1))
     columns = np.flatnonzero(region.any(0))
     if len(rows) == 0: return
-    box = columns[0], rows[0], columns[-1], rows[-1]
+    box = _Box(columns[0], rows[0], columns[-1], rows[-1])
     for mark, chance in _OUTER.items():
-        if r.uniform() < busy*chance: mark(image, box, r)
+        if _happens(busy*chance, r): mark(image, box, r)
     for mark, chance in _INNER.items():
-        if r.uniform() < chance: mark(image, box, r)
+        if _happens(chance, r): mark(image, box, r)
 
 # %% ../../nbs/image/08_screens.ipynb #store
 def _lifted(image, r):
     "Black becomes gray, as brightness does it, or a bent gray map"
     level = r.uniform(2, 45)
-    bent = 255*(image/np.float32(255))**r.uniform(.5, 1.1)
+    power = r.uniform(.5, 1.1)
+    bent = 255*(image/np.float32(255))**power
     return np.uint8(level + (255 - level)/255*bent)
 
 def _coarse(image, r):
     "A copy of a smaller copy"
     H, W = image.shape[:2]
     share = r.uniform(.35, .9)
-    small = cv2.resize(image, (max(16, int(share*W)), max(16, int(share*H))), interpolation=cv2.INTER_AREA)
-    how = int(r.choice([cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC]))
-    return cv2.resize(small, (W, H), interpolation=how)
+    height = max(16, int(share*H))
+    width = max(16, int(share*W))
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    how = r.choice([cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+    return cv2.resize(small, (W, H), interpolation=int(how))
+
+def _compressed(image, r):
+    "A copy of a JPEG"
+    quality = int(r.uniform(25, 95))
+    _, file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(file, cv2.IMREAD_COLOR)
+
+def _grainy(image, r):
+    "Noise that is the same in all colors"
+    H, W = image.shape[:2]
+    strength = r.uniform(1, 5)
+    return image + r.normal(0, strength, (H, W, 1))
 
 def stored(
     image:np.ndarray, # (H,W,3) uint8
     r:Generator, # Source of what happens to it
 )->np.ndarray: # (H,W,3) uint8
     "Lose what files lose: black that is no longer black, a smaller copy, JPEG, a soft copy, noise"
-    if r.uniform() < .15: image = _lifted(image, r)
-    if r.uniform() < .15: image = _coarse(image, r)
-    if r.uniform() < .4:
-        _, file = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(r.uniform(25, 95))])
-        image = cv2.imdecode(file, cv2.IMREAD_COLOR)
-    if r.uniform() < .2: image = cv2.GaussianBlur(image, (0, 0), r.uniform(.4, 1.2))
-    if r.uniform() < .06: image = image + r.normal(0, r.uniform(1, 5), (*image.shape[:2], 1))
+    if _happens(.15, r): image = _lifted(image, r)
+    if _happens(.15, r): image = _coarse(image, r)
+    if _happens(.4, r): image = _compressed(image, r)
+    if _happens(.2, r): image = cv2.GaussianBlur(image, (0, 0), r.uniform(.4, 1.2))
+    if _happens(.06, r): image = _grainy(image, r)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 # %% ../../nbs/image/08_screens.ipynb #draw-screen
-_BUSY = dict(screen=1., window=1., tight=.25, crop=.25, full=.1)
+_BUSY = dict( # How much is drawn around a scan
+    screen=1.,
+    window=1.,
+    tight=.25,
+    crop=.25,
+    full=.1,
+)
 
-def _panes(place, size, r):
+def _panes(place, size):
     "Two halves of a split screen"
     H, W = size
     panes = []
@@ -441,17 +720,30 @@ def _window(size, r):
     "The part of the frame that a user interface gives to the scan"
     H, W = size
     window = np.zeros(size, bool)
-    top, bottom = int(r.uniform(0, .12)*H), int(r.uniform(.88, 1)*H)
-    window[top:bottom, int(r.uniform(0, .2)*W):int(r.uniform(.8, 1)*W)] = True
+    top = int(r.uniform(0, .12)*H)
+    bottom = int(r.uniform(.88, 1)*H)
+    left = int(r.uniform(0, .2)*W)
+    right = int(r.uniform(.8, 1)*W)
+    window[top:bottom, left:right] = True
     return window
 
 def _converted(echo, beam, depth, r):
     "Scan conversion, with what a scanner shows where there is no echo"
-    scan = cv2.remap(echo, np.float32(beam*(GRID - 1)), np.float32(depth*(GRID - 1)), cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_REPLICATE)
-    floor = r.choice([0, r.uniform(0, 4), r.uniform(0, 12)], p=[.5, .35, .15])
-    noise = r.choice([0, r.uniform(0, 3)])
-    return np.maximum(scan, floor + noise*abs(r.standard_normal(scan.shape)))
+    x = np.float32(beam*(GRID - 1))
+    y = np.float32(depth*(GRID - 1))
+    scan = cv2.remap(echo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    levels = [0, r.uniform(0, 4), r.uniform(0, 12)]
+    level = r.choice(levels, p=[.5, .35, .15])
+    strength = r.choice([0, r.uniform(0, 3)])
+    noise = strength*abs(r.standard_normal(scan.shape))
+    return np.maximum(scan, level + noise)
+
+def _add_panels(image, region, mode, busy, r):
+    "Some sides of the frame get a bar"
+    for side in range(4):
+        if not _happens(.16*busy, r): continue
+        share = r.uniform(.02, .2)*_BUSY[mode]
+        add_panel(image, region, side, share, r)
 
 def draw_screen(
     echo:np.ndarray, # (160,160) gray over depth and beam, e.g. from `texture`
@@ -463,13 +755,16 @@ def draw_screen(
     shape = draw_shape(r, name)
     size, place, mode = draw_place(shape, side or r.uniform(64, 256), r)
     image = draw_ground(size, r)
-    if mode in ("tight", "crop", "full") and r.uniform() < .6: image[:] = 0
     region = np.zeros(size, bool)
-    split = mode == "screen" and r.uniform() < .1
-    window = _window(size, r) if mode == "window" else np.ones(size, bool)
-    if mode == "window" and r.uniform() < .6: image[window] = 0
-    tint = r.uniform(.7, 1, 3) if r.uniform() < .2 else 1
-    for pane in _panes(place, size, r) if split else [place]:
+    window = np.ones(size, bool)
+    panes = [place]
+    if mode in ("tight", "crop", "full") and _happens(.6, r): image[:] = 0
+    if mode == "screen" and _happens(.1, r): panes = _panes(place, size)
+    if mode == "window":
+        window = _window(size, r)
+        if _happens(.6, r): image[window] = 0
+    tint = r.uniform(.7, 1, 3) if _happens(.2, r) else 1
+    for pane in panes:
         beam, depth = coordinates(shape, pane, size)
         inside = scanned(beam, depth) & window
         scan = _converted(darken(echo, r), beam, depth, r)
@@ -477,7 +772,6 @@ def draw_screen(
         region |= inside
     image = image.clip(0, 255).astype(np.uint8)
     busy = _BUSY[mode]*r.choice([0, .5, 1])
-    for edge in range(4):
-        if r.uniform() < .16*busy: add_panel(image, region, edge, r.uniform(.02, .2)*_BUSY[mode], r)
+    _add_panels(image, region, mode, busy, r)
     add_marks(image, region, busy, r)
     return stored(image, r), region
