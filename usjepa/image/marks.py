@@ -30,11 +30,27 @@ class View:
 def _shrink(image, h, w):
     "Halve while that is possible, which is cheap, then interpolate"
     while min(image.shape[0]//h, image.shape[1]//w) >= 2:
-        half = (image.shape[1]//2, image.shape[0]//2)
-        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+        half_h = image.shape[0]//2
+        half_w = image.shape[1]//2
+        image = cv2.resize(image, (half_w, half_h), interpolation=cv2.INTER_AREA)
     thin = max(image.shape[0]/h, image.shape[1]/w) >= 2
     how = cv2.INTER_AREA if thin else cv2.INTER_LINEAR
     return cv2.resize(image, (w, h), interpolation=how)
+
+def _resized(image, h, w):
+    "A smaller or larger image, (h,w) or (h,w,3)"
+    H, W = image.shape[:2]
+    if min(H/h, W/w) >= 1: return _shrink(image, h, w)
+    return cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+
+def _colorfulness(picture):
+    "Largest less smallest channel"
+    red, green, blue = cv2.split(picture)
+    highest = cv2.max(red, green)
+    highest = cv2.max(highest, blue)
+    lowest = cv2.min(red, green)
+    lowest = cv2.min(lowest, blue)
+    return highest - lowest
 
 def view_of(
     frame:np.ndarray, # (H,W,1|3) uint8
@@ -44,18 +60,11 @@ def view_of(
     scale = min(2, WORK/max(H, W))
     h = max(16, round(H*scale))
     w = max(16, round(W*scale))
-    def small(image):
-        if min(H/h, W/w) >= 1: return _shrink(image, h, w)
-        return cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
-    lit = small(cv2.LUT(to_gray(frame), _NOT_BLACK))
-    if frame.shape[-1] == 1: return View(small(frame), lit, np.zeros((h, w), np.uint8))
-    picture = small(frame)
-    red, green, blue = cv2.split(picture)
-    highest = cv2.max(red, green)
-    highest = cv2.max(highest, blue)
-    lowest = cv2.min(red, green)
-    lowest = cv2.min(lowest, blue)
-    return View(to_gray(picture), lit, highest - lowest)
+    not_black = cv2.LUT(to_gray(frame), _NOT_BLACK)
+    lit = _resized(not_black, h, w)
+    picture = _resized(frame, h, w)
+    if frame.shape[-1] == 1: return View(picture, lit, np.zeros((h, w), np.uint8))
+    return View(to_gray(picture), lit, _colorfulness(picture))
 
 # %% ../../nbs/image/02_marks.ipynb #network-input
 SIDE = 64 # Pixels of the network's input and output
@@ -69,7 +78,8 @@ def network_input(
     return np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=how) for image in maps])
 
 _LINE = np.linspace(-1, 1, SIDE, dtype=np.float32)
-PLACE = np.stack(np.broadcast_arrays(_LINE[None], _LINE[:, None])) # (2,64,64): x and y of every pixel
+_AXES = np.broadcast_arrays(_LINE[None], _LINE[:, None])
+PLACE = np.stack(_AXES) # (2,64,64): x and y of every pixel
 
 # %% ../../nbs/image/02_marks.ipynb #convolve
 def convolve(
@@ -80,7 +90,9 @@ def convolve(
     "Convolve with zeros around"
     weights, bias = layer
     channels, h, w = x.shape
-    if weights.shape[1] == channels: return (weights @ x.reshape(channels, -1) + bias).reshape(-1, h, w)
+    if weights.shape[1] == channels:
+        out = weights @ x.reshape(channels, -1) + bias
+        return out.reshape(-1, h, w)
     padded = np.zeros((channels, h + 2, w + 2), np.float32)
     padded[:, 1:-1, 1:-1] = x
     a, b, c = padded.strides
@@ -93,7 +105,8 @@ def convolve(
 def _residual(x, net, name):
     "Two convolutions beside a shortcut"
     inner = np.maximum(convolve(x, net[name + ".a"]), 0)
-    return np.maximum(x + convolve(inner, net[name + ".b"]), 0)
+    outer = convolve(inner, net[name + ".b"])
+    return np.maximum(x + outer, 0)
 
 def _down(x, net, name, blocks):
     "Half the size, then residual blocks"
@@ -103,8 +116,10 @@ def _down(x, net, name, blocks):
 
 def _up(x, beside, net, level):
     "Twice the size, joined with what was there on the way down"
-    x = np.concatenate([x.repeat(2, 1).repeat(2, 2), beside])
-    return _residual(np.maximum(convolve(x, net["u" + level]), 0), net, "r" + level)
+    larger = x.repeat(2, 1).repeat(2, 2)
+    joined = np.concatenate([larger, beside])
+    x = np.maximum(convolve(joined, net["u" + level]), 0)
+    return _residual(x, net, "r" + level)
 
 def run_network(
     seen:np.ndarray, # (3,64,64) uint8, from `network_input`
@@ -132,8 +147,12 @@ def load_marker(
 )->dict: # Name → weights and bias
     "Load a trained network"
     arrays = load_file(path or shipped_data("weights/region/marks.safetensors"))
-    names = [name.removesuffix(".weight") for name in arrays if name.endswith(".weight")]
-    return {name: (arrays[name + ".weight"], arrays[name + ".bias"]) for name in names}
+    net = {}
+    for name, weights in arrays.items():
+        if not name.endswith(".weight"): continue
+        layer = name.removesuffix(".weight")
+        net[layer] = (weights, arrays[layer + ".bias"])
+    return net
 
 _marker = cache(load_marker)
 
@@ -145,5 +164,5 @@ def mark(
     h, w = view.gray.shape
     seen = network_input(view)
     probability = run_network(seen, net or _marker())
-    marked = np.uint8(np.round(255*probability))
+    marked = np.round(255*probability).astype(np.uint8)
     return cv2.resize(marked, (w, h), interpolation=cv2.INTER_LINEAR)

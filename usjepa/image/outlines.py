@@ -24,31 +24,41 @@ def disc(k): return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k))
 def _peaks(counts, least):
     "Yield gray levels around which at least so many pixels lie: of five levels, the darkest with 30 % of the largest"
     counts = counts.copy()
+    five = np.ones(5)
     while True:
-        window = np.convolve(counts, np.ones(5), "same")
+        window = np.convolve(counts, five, "same")
         if window.max() < least: return
-        start = max(0, int(window.argmax()) - 2)
+        center = int(window.argmax())
+        start = max(0, center - 2)
         peak = counts[start:start + 5]
-        level = start + int((peak >= .3*peak.max()).argmax())
+        strong = peak >= .3*peak.max()
+        level = start + int(strong.argmax())
         yield level
-        counts[max(0, level - 4):level + 5] = 0
+        first = max(0, level - 4)
+        counts[first:level + 5] = 0
+
+def _histogram(gray, mask):
+    "How many pixels have each gray level, (256,)"
+    return cv2.calcHist([gray], [0], mask, [256], [0, 256]).ravel()
 
 def background_levels(
     gray:np.ndarray, # (h,w) uint8
     flat:np.ndarray, # (h,w) bool, pixels without texture
 )->list: # Gray levels of the ground, never empty
     "Find the peaks in the histogram of flat pixels: 10 % of the outer ring or 15 % of the frame"
-    t = max(2, min(gray.shape)//48)
+    h, w = gray.shape
+    thickness = max(2, min(h, w)//48)
     flat = flat.astype(np.uint8)
-    everywhere = cv2.calcHist([gray], [0], flat, [256], [0, 256]).ravel()
-    flat[t:-t, t:-t] = 0
-    ring = cv2.calcHist([gray], [0], flat, [256], [0, 256]).ravel()
-    size = gray.size
-    ring_size = size - (gray.shape[0] - 2*t)*(gray.shape[1] - 2*t)
+    everywhere = _histogram(gray, flat)
+    flat[thickness:-thickness, thickness:-thickness] = 0
+    ring = _histogram(gray, flat)
+    inner_size = (h - 2*thickness)*(w - 2*thickness)
+    ring_size = gray.size - inner_size
+    in_ring = _peaks(ring, .10*ring_size)
+    in_frame = _peaks(everywhere, .15*gray.size)
     levels = []
-    for counts, least in ((ring, .10*ring_size), (everywhere, .15*size)):
-        for level in _peaks(counts, least):
-            if all(abs(level - other) > 4 for other in levels): levels.append(level)
+    for level in (*in_ring, *in_frame):
+        if all(abs(level - other) > 4 for other in levels): levels.append(level)
     return levels or [0]
 
 # %% ../../nbs/image/03_outlines.ipynb #gather
@@ -57,18 +67,20 @@ def distance(
     levels:list, # Gray levels
 )->np.ndarray: # (h,w) uint8
     "Measure how far each pixel is from the nearest of `levels`; 255 without levels"
-    nearest = np.abs(np.arange(256)[:, None] - levels).min(1, initial=255)
+    grays = np.arange(256)[:, None]
+    distances = np.abs(grays - levels)
+    nearest = distances.min(1, initial=255)
     return cv2.LUT(gray, nearest.astype(np.uint8))
-
-_RIM = np.s_[[0, -1]]
 
 def is_on_black(
     view:View, # A frame at work size
     levels:list, # Of its ground
 )->bool: # A tenth of its rim is black without noise
     "Say whether a scan stands on lossless black"
-    rim = np.concatenate([*view.gray[_RIM], *view.gray.T[_RIM]])
-    return min(levels) <= 2 and (rim <= 2).mean() >= .1
+    gray = view.gray
+    rim = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
+    black = rim <= 2
+    return min(levels) <= 2 and black.mean() >= .1
 
 @dataclass
 class Evidence:
@@ -82,14 +94,17 @@ def gather(
     marked:np.ndarray, # (h,w) uint8, from `mark`
 )->Evidence: # Masks without holes and crumbs
     "Gather the evidence about a frame"
-    flat = cv2.morphologyEx(view.gray, cv2.MORPH_GRADIENT, square(3)) <= 2
-    levels = background_levels(view.gray, flat)
-    away = distance(cv2.GaussianBlur(view.gray, (3, 3), 0), levels)
+    texture = cv2.morphologyEx(view.gray, cv2.MORPH_GRADIENT, square(3))
+    levels = background_levels(view.gray, texture <= 2)
+    smooth = cv2.GaussianBlur(view.gray, (3, 3), 0)
+    away = distance(smooth, levels)
     stands_out = view.lit > 15 if is_on_black(view, levels) else away > 3
-    solid = (stands_out & (marked > 51)).astype(np.uint8)
+    possible = marked > 51
+    solid = (stands_out & possible).astype(np.uint8)
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, disc(5))
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, disc(7))
-    return Evidence(marked, away, [(marked > 127).astype(np.uint8), solid])
+    likely = (marked > 127).astype(np.uint8)
+    return Evidence(marked, away, [likely, solid])
 
 # %% ../../nbs/image/03_outlines.ipynb #trace
 @dataclass
@@ -118,34 +133,49 @@ def _fill_border(image, value):
     image[:2] = image[-2:] = value
     image[:, :2] = image[:, -2:] = value
 
+def _inside(hull):
+    "More than two pixels inside a convex hull, or at the border of the frame"
+    inside = cv2.erode(hull, square(5), borderValue=1)
+    _fill_border(inside, 1)
+    return inside
+
+def _thinned(edge):
+    "At most 160 points, evenly"
+    if len(edge) <= 160: return edge
+    places = np.linspace(0, len(edge) - 1, 160)
+    return edge[places.astype(int)]
+
+def _parts(contours):
+    "The largest contour and, before it, a second one that is at least a fifth of it"
+    largest = sorted(contours, key=cv2.contourArea)[-2:]
+    areas = [cv2.contourArea(part) for part in largest]
+    least = .2*areas[-1]
+    return [part[:, 0] for part, area in zip(largest, areas) if area >= least]
+
 def trace(
     mask:np.ndarray, # (h,w) uint8
 )->Trace: # Of its outer contours
     "Collect the boundary of an evidence map"
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contour = np.concatenate(contours)[:, 0]
-    largest = sorted(contours, key=cv2.contourArea)[-2:]
-    areas = [cv2.contourArea(part) for part in largest]
     x, y = contour.T
-    near = np.zeros_like(mask)
-    near[y, x] = 1
+    on_contour = np.zeros_like(mask)
+    on_contour[y, x] = 1
+    near = cv2.dilate(on_contour, square(3))
     corners = cv2.convexHull(contour)
-    hull = cv2.fillConvexPoly(np.zeros_like(mask), corners, 1)
-    core = cv2.erode(hull, square(5), borderValue=1)
-    _fill_border(core, 1)
-    edge = contour[core[y, x] == 0]
-    points = edge
-    if len(edge) > 160:
-        spread = np.linspace(0, len(edge) - 1, 160)
-        points = edge[spread.astype(int)]
+    empty = np.zeros_like(mask)
+    hull = cv2.fillConvexPoly(empty, corners, 1)
+    excluded = _inside(hull)[y, x]
+    edge = contour[excluded == 0]
+    points = _thinned(edge)
     return Trace(
         mask=mask,
         corners=corners[:, 0].astype(float),
         hull=hull,
-        near=cv2.dilate(near, square(3)),
+        near=near,
         edge=edge,
         points=points.astype(np.float32),
-        parts=[part[:, 0] for part, area in zip(largest, areas) if area >= .2*areas[-1]],
+        parts=_parts(contours),
         left=x.min(),
         top=y.min(),
         right=x.max(),
@@ -166,13 +196,39 @@ class Flank:
 
 def _lines(points, size):
     "Lines through pairs of 18 points, downwards: (k,2) points, (k,2) steps, (k,) lengths; none is flat or short"
-    anchors = points[np.linspace(0, len(points) - 1, 18).astype(int)]
-    i, j = np.triu_indices(18, 1)
-    step = anchors[j] - anchors[i]
-    step *= np.where(step[:, 1:] < 0, -1, 1).astype(np.float32)
+    places = np.linspace(0, len(points) - 1, 18)
+    anchors = points[places.astype(int)]
+    first, second = np.triu_indices(18, 1)
+    step = anchors[second] - anchors[first]
+    upwards = step[:, 1:] < 0
+    step *= np.where(upwards, -1, 1).astype(np.float32)
     length = np.hypot(*step.T)
-    good = (length > .08*size) & (step[:, 1] > .12*length)
-    return anchors[i][good], step[good], length[good]
+    is_long = length > .08*size
+    is_steep = step[:, 1] > .12*length
+    good = is_long & is_steep
+    through = anchors[first]
+    return through[good], step[good], length[good]
+
+def _offsets(points, through, step, length):
+    "How far points lie from lines, (k,n) pixels, positive to the right of a line"
+    dx, dy = step.T
+    across = np.stack([dy, -dx], 1)
+    normal = across/length[:, None]
+    position = (through*normal).sum(1, keepdims=True)
+    return normal @ points.T - position
+
+def _candidates(off, step, length):
+    "For each flank of `vote_flanks`, how many points lie beyond each line and which lines it may be, (k,) each"
+    left_of = np.count_nonzero(off < -2*TOL, axis=1)
+    right_of = np.count_nonzero(off > 2*TOL, axis=1)
+    dx, dy = step.T
+    steep = dy > .5*length
+    return [
+        (left_of, dx < .12*dy),
+        (right_of, dx > -.12*dy),
+        (left_of, steep),
+        (right_of, steep),
+    ]
 
 def _refined(points, votes):
     "Least squares through the points of a line"
@@ -181,7 +237,8 @@ def _refined(points, votes):
     if np.ptp(y) < 3: return Flank(0.)
     deviation = y - y.mean()
     b = (deviation @ x)/(deviation @ deviation)
-    return Flank(float(x.mean() - b*y.mean()), float(b), float(votes))
+    a = x.mean() - b*y.mean()
+    return Flank(float(a), float(b), float(votes))
 
 def vote_flanks(
     points:np.ndarray, # (n,2) float32
@@ -192,25 +249,27 @@ def vote_flanks(
     if len(points) < 8: return none
     through, step, length = _lines(points, size)
     if len(through) == 0: return none
-    dx, dy = step.T
-    normal = np.stack([dy, -dx], 1)/length[:, None]
-    off = normal @ points.T - (through*normal).sum(1, keepdims=True) # (k,n), positive to the right of a line
+    off = _offsets(points, through, step, length)
     on_line = abs(off) < TOL
     support = np.count_nonzero(on_line, axis=1)
-    left_of = np.count_nonzero(off < -2*TOL, axis=1)
-    right_of = np.count_nonzero(off > 2*TOL, axis=1)
-    steep = dy > .5*length
     flanks = []
-    for beyond, allowed in ((left_of, dx < .12*dy), (right_of, dx > -.12*dy), (left_of, steep), (right_of, steep)):
+    for beyond, allowed in _candidates(off, step, length):
         votes = np.where(allowed, support - 1.5*beyond, -1)
         best = votes.argmax()
-        enough = votes[best] >= .04*len(points)
-        flanks.append(_refined(points[on_line[best]], votes[best] if enough else 0))
+        most = votes[best]
+        enough = most >= .04*len(points)
+        flanks.append(_refined(points[on_line[best]], most if enough else 0))
     return flanks
 
 # %% ../../nbs/image/03_outlines.ipynb #vote-levels
 _STEP = TOL/3 # Levels are this far apart, pixels
 _REACH = 320 # Levels looked at, from the highest value down: 139 pixels
+_WIDE = _REACH + 13 # With room for what is counted above and below
+
+def _summed(places, weights, rows):
+    "In each row, the sum of weights (None: of ones) up to each bin"
+    sums = np.bincount(places, weights, rows*_WIDE)
+    return sums.reshape(rows, _WIDE).cumsum(1)
 
 def vote_levels(
     values:np.ndarray, # (r,n) heights or radii
@@ -219,22 +278,25 @@ def vote_levels(
 )->tuple: # Levels (r,), votes (r,); 0 votes where fewer than five may vote
     "Elect in each row the scalar that bounds the values on one side"
     rows = len(values)
+    row = np.arange(rows)
     q = np.where(votes, side*values, -1e9)
     highest = q.max(1, initial=-1e9, keepdims=True)
     bins = (highest - q)/_STEP # 0: the highest
     counts = votes & (bins < _REACH)
-    wide = _REACH + 13
-    place = (bins + (wide*np.arange(rows)[:, None] + 7))[counts].astype(np.intp)
-    counted = np.bincount(place, minlength=rows*wide).reshape(rows, wide).cumsum(1)
-    total = np.bincount(place, q[counts], rows*wide).reshape(rows, wide).cumsum(1)
+    first = _WIDE*row[:, None] + 7
+    places = (bins + first)[counts].astype(np.intp)
+    counted = _summed(places, None, rows)
+    total = _summed(places, q[counts], rows)
     within = counted[:, 12:] - counted[:, 6:-6] # Three steps up, three down
-    score = within - 1.5*counted[:, 3:-9]
+    beyond = counted[:, 3:-9]
+    score = within - 1.5*beyond
     best = score.argmax(1)
-    row = np.arange(rows)
+    most = score[row, best]
     near = np.maximum(within[row, best], 1)
-    level = side[:, 0]*(total[row, best + 12] - total[row, best + 6])/near
+    near_total = total[row, best + 12] - total[row, best + 6]
+    level = side[:, 0]*near_total/near
     enough = np.count_nonzero(votes, axis=1) >= 5
-    return np.where(enough, level, 0.), np.where(enough, score[row, best], 0.)
+    return np.where(enough, level, 0.), np.where(enough, most, 0.)
 
 # %% ../../nbs/image/03_outlines.ipynb #pairs
 def _mirror_axes(t):
@@ -242,51 +304,78 @@ def _mirror_axes(t):
     x, y = t.edge.T
     top = x[y <= y.min() + 2]
     lowest = x[y >= y.max() - 1]
-    return (top.min() + top.max())/2, lowest.mean(), (t.mask.shape[1] - 1)/2
+    middle_of_top = (top.min() + top.max())/2
+    middle_of_frame = (t.mask.shape[1] - 1)/2
+    return middle_of_top, lowest.mean(), middle_of_frame
+
+def _is_same(t, flank, other):
+    "Say whether two flanks are less than three pixels apart, at the top and at the bottom"
+    gap = flank.a - other.a
+    spread = flank.b - other.b
+    return all(abs(gap + spread*y) < 3 for y in (t.top, t.bottom))
+
+def _images(t, flank, other):
+    "Mirror images of a flank, unless the other flank is one; one only where the other one is strong"
+    axes = _mirror_axes(t)
+    if other.votes > .8*flank.votes: axes = axes[:1]
+    images = []
+    for axis in axes:
+        image = flank.mirrored(axis)
+        known = any(_is_same(t, image, one) for one in (other, *images))
+        if not known: images.append(image)
+    return images
 
 def _symmetric(t, left, right):
-    "To each flank mirror images, unless the other flank is one; a strong one has one image only"
-    def same(a, b): return all(abs(a.a - b.a + (a.b - b.b)*y) < 3 for y in (t.top, t.bottom))
+    "Each flank with its mirror images"
     pairs = []
-    for flank, other in ((left, right), (right, left)):
-        if not flank.votes: continue
-        known = [other]
-        for axis in _mirror_axes(t)[:3 if other.votes <= .8*flank.votes else 1]:
-            image = flank.mirrored(axis)
-            if any(same(image, one) for one in known): continue
-            known.append(image)
-            pairs.append((flank, image) if flank is left else (image, flank))
+    if left.votes:
+        pairs += [(left, image) for image in _images(t, left, right)]
+    if right.votes:
+        pairs += [(image, right) for image in _images(t, right, left)]
     return pairs
+
+def _leans(flank):
+    "Say whether there is a flank, and it is not upright"
+    return flank.votes and abs(flank.b) > .05
 
 def _parallels(t, left, right):
     "To leaning flanks, the parallel that bounds the other side"
     x, y = t.points.T
     slope = np.array([[left.b], [right.b]])
     length = np.hypot(1, slope)
-    level, votes = vote_levels((x - slope*y)/length, np.ones((2, len(x)), bool), np.array([[1], [-1]]))
-    cross = level*length[:, 0]
+    across = (x - slope*y)/length
+    everyone = np.ones(across.shape, bool)
+    sides = np.array([[1], [-1]])
+    level, votes = vote_levels(across, everyone, sides)
+    start = level*length[:, 0] # Where a parallel crosses the first row
     pairs = []
-    if left.votes and abs(left.b) > .05:
-        pairs.append((left, Flank(float(cross[0]), left.b, max(0., votes[0]))))
-    if right.votes and abs(right.b) > .05:
-        pairs.append((Flank(float(cross[1]), right.b, max(0., votes[1])), right))
+    if _leans(left):
+        parallel = Flank(float(start[0]), left.b, max(0., votes[0]))
+        pairs.append((left, parallel))
+    if _leans(right):
+        parallel = Flank(float(start[1]), right.b, max(0., votes[1]))
+        pairs.append((parallel, right))
     return pairs
 
 def flank_pairs(
     t:Trace, # Boundary
 )->list: # (left Flank, right Flank), each once, the most trusted first
     "Pair the flanks, with stand-ins for a weak or missing one"
-    w = t.mask.shape[1]
-    left, right, left_any, right_any = vote_flanks(t.points, max(t.mask.shape))
+    flanks = vote_flanks(t.points, max(t.mask.shape))
+    left, right = flanks[:2]
+    left_any, right_any = flanks[2:]
     box_left = Flank(float(t.left))
     box_right = Flank(float(t.right))
     best_left = left if left.votes else box_left
     best_right = right if right.votes else box_right
-    pairs = [(best_left, best_right), (box_left, box_right), *_symmetric(t, left, right)]
+    pairs = [(best_left, best_right), (box_left, box_right)]
+    pairs += _symmetric(t, left, right)
     if left.votes and right.votes <= .8*left.votes: pairs.append((left, box_right))
     if right.votes and left.votes <= .8*right.votes: pairs.append((box_left, right))
     pairs += _parallels(t, left_any, right_any)
-    pairs += [(Flank(-1.), best_right), (best_left, Flank(float(w)))]
+    frame_left = Flank(-1.)
+    frame_right = Flank(float(t.mask.shape[1]))
+    pairs += [(frame_left, best_right), (best_left, frame_right)]
     return list(dict.fromkeys(pairs))
 
 # %% ../../nbs/image/03_outlines.ipynb #curves
@@ -304,25 +393,54 @@ class Pairs:
     pointed:np.ndarray # (p,) bool: they meet; else they are nearly parallel
     free:np.ndarray # (p,n) bool: boundary points on neither
 
-def _arranged(t, pairs):
-    "Flanks as arrays; pairs that are too near to each other, or close downwards, are left out"
-    table = np.array([[(flank.a, flank.b, flank.votes) for flank in pair] for pair in pairs])
-    a, b, votes = np.moveaxis(table, -1, 0)
+def _table(pairs):
+    "Flanks as arrays of (p,2): a, b and votes"
+    flanks = [flank for pair in pairs for flank in pair]
+    rows = np.array([(flank.a, flank.b, flank.votes) for flank in flanks])
+    table = rows.reshape(-1, 2, 3)
+    return np.moveaxis(table, -1, 0)
+
+def _is_open(t, a, b):
+    "Which flanks are apart from each other and do not close downwards, (p,) bool"
+    w = t.mask.shape[1]
     gap = a[:, 1] - a[:, 0]
     spread = b[:, 1] - b[:, 0]
     width = gap + spread*t.center
     lowest = gap + spread*t.bottom
-    w = t.mask.shape[1]
-    good = (lowest >= .1*w) & (width >= .04*w) & (spread >= -.03)
-    a, b, votes, gap, spread, width = (column[good] for column in (a, b, votes, gap, spread, width))
+    return (lowest >= .1*w) & (width >= .04*w) & (spread >= -.03)
+
+def _free(t, a, b):
+    "Boundary points more than 2.5 pixels inside both flanks, (p,n) bool"
+    inward = np.hypot(1, b)*2.5
+    x, y = t.points.T
+    from_left = x - a[:, :1] - b[:, :1]*y
+    from_right = a[:, 1:] + b[:, 1:]*y - x
+    free = from_left > inward[:, :1]
+    free &= from_right > inward[:, 1:]
+    return free
+
+def _arranged(t, pairs):
+    "Flanks as arrays; pairs that are too near to each other, or close downwards, are left out"
+    a, b, votes = _table(pairs)
+    good = _is_open(t, a, b)
+    a = a[good]
+    b = b[good]
+    gap = a[:, 1] - a[:, 0]
+    spread = b[:, 1] - b[:, 0]
+    width = gap + spread*t.center
     pointed = spread > .07
     y = -gap/np.where(pointed, spread, 1)
-    apex = np.stack([a[:, 0] + b[:, 0]*y, y], 1)
-    inward = np.hypot(1, b)*2.5 # 2.5 pixels inside
-    px, py = t.points.T
-    free = px - a[:, :1] - b[:, :1]*py > inward[:, :1]
-    free &= a[:, 1:] + b[:, 1:]*py - px > inward[:, 1:]
-    return Pairs(a, b, votes, a[:, 0] + b[:, 0]*t.center + width/2, apex, pointed, free)
+    x = a[:, 0] + b[:, 0]*y
+    center_left = a[:, 0] + b[:, 0]*t.center
+    return Pairs(
+        a=a,
+        b=b,
+        votes=votes[good],
+        middle=center_left + width/2,
+        apex=np.stack([x, y], 1),
+        pointed=pointed,
+        free=_free(t, a, b),
+    )
 
 @dataclass
 class Ends:
@@ -332,44 +450,107 @@ class Ends:
     height:float # Of the bow, pixels
     sag:float # Of the bow at the box's side, pixels
 
-def _vote_ends(t, pairs):
-    "Elect tops and bottoms: the bow once, as it is nearly the same for all pairs, the radii for each"
+def _bends(t, pairs):
+    "Sags of the bows that are tried, (k,) pixels; wide fans have none"
+    spread = pairs.b[0, 1] - pairs.b[0, 0]
+    tried = 1 if spread >= .25 else len(_BENDS)
+    return _BENDS[:tried]*t.half
+
+def _bow_ballots(t, pairs, bends):
+    "Values (2,k,n) and who votes on tops and bottoms that are bows, which are nearly the same for all pairs"
     x, y = t.points.T
-    bends = _BENDS[:1 if pairs.b[0, 1] - pairs.b[0, 0] >= .25 else None, None]*t.half
-    bowed = y + bends*((x - pairs.middle[0])/t.half)**2
-    reach = np.hypot(x - pairs.apex[:, :1], y - pairs.apex[:, 1:])
-    center = np.hypot(pairs.middle - pairs.apex[:, 0], t.center - pairs.apex[:, 1])[:, None]
+    across = (x - pairs.middle[0])/t.half
+    bowed = y + bends[:, None]*across**2
+    upper = pairs.free[0] & (y < t.center)
+    lower = pairs.free[0] & (y > t.center)
+    voters = np.stack([upper, lower])[:, None]
+    shape = (2, *bowed.shape)
+    return np.broadcast_to(bowed, shape), np.broadcast_to(voters, shape)
+
+def _arc_ballots(t, pairs):
+    "Values (2,p,n) and who votes on tops and bottoms that are arcs about the apex"
+    x, y = t.points.T
+    apex_x = pairs.apex[:, :1]
+    apex_y = pairs.apex[:, 1:]
+    reach = np.hypot(x - apex_x, y - apex_y)
+    across = pairs.middle[:, None] - apex_x
+    center = np.hypot(across, t.center - apex_y)
     may = pairs.free & pairs.pointed[:, None]
-    voters = [np.broadcast_to(pairs.free[0] & half, bowed.shape) for half in (y < t.center, y > t.center)]
-    voters += [may & (reach < center) & (y > pairs.apex[:, 1:]), may & (reach > center)]
-    sides = np.repeat([-1, 1, -1, 1], [len(bowed), len(bowed), len(reach), len(reach)])[:, None]
-    level, votes = vote_levels(np.concatenate([bowed, bowed, reach, reach]), np.concatenate(voters), sides)
-    k, p = len(bowed), len(reach)
-    ends = []
-    for n, edge in enumerate((t.top, t.bottom)):
-        best = n*k + votes[n*k:n*k + k].argmax()
-        elected = votes[best] > 4
-        height, sag = (level[best], bends[best - n*k, 0]) if elected else (float(edge), 0.)
-        own = slice(2*k + n*p, 2*k + n*p + p)
-        arc = (votes[own] > 4) & (votes[own] >= .9*votes[best])
-        radius = np.where(arc, level[own], np.maximum(.5, edge - pairs.apex[:, 1]))
-        if n == 0 and not elected: arc = pairs.pointed
-        ends.append(Ends(arc, radius, height, sag))
-    return ends
+    upper = may & (reach < center) & (y > apex_y)
+    lower = may & (reach > center)
+    return np.stack([reach, reach]), np.stack([upper, lower])
+
+def _count_ends(ballots):
+    "Levels and votes of each (2,k,n) ballot: (2,2,k), of tops and bottoms; counted together, which is faster"
+    n = ballots[0][0].shape[-1]
+    values = [values.reshape(-1, n) for values, _ in ballots]
+    voters = [voters.reshape(-1, n) for _, voters in ballots]
+    sides = [np.repeat([-1, 1], len(rows)//2) for rows in values]
+    elected = vote_levels(
+        np.concatenate(values),
+        np.concatenate(voters),
+        np.concatenate(sides)[:, None],
+    )
+    counted = np.stack(elected)
+    size = len(values[0])
+    bows = counted[:, :size]
+    arcs = counted[:, size:]
+    return bows.reshape(2, 2, -1), arcs.reshape(2, 2, -1)
+
+def _end(pairs, bows, arcs, bends, edge):
+    "The best bow, and an arc for each pair; without votes, what reaches the edge of the evidence"
+    heights, bow_votes = bows
+    radii, arc_votes = arcs
+    best = bow_votes.argmax()
+    most = bow_votes[best]
+    arc = (arc_votes > 4) & (arc_votes >= .9*most)
+    to_edge = np.maximum(.5, edge - pairs.apex[:, 1])
+    radius = np.where(arc, radii, to_edge)
+    if most <= 4: return Ends(arc, radius, float(edge), 0.)
+    return Ends(arc, radius, heights[best], bends[best])
+
+def _vote_ends(t, pairs):
+    "Elect tops and bottoms: the bow once, the radii for each pair"
+    bends = _bends(t, pairs)
+    ballots = [_bow_ballots(t, pairs, bends), _arc_ballots(t, pairs)]
+    bows, arcs = _count_ends(ballots)
+    top = _end(pairs, bows[:, 0], arcs[:, 0], bends, t.top)
+    bottom = _end(pairs, bows[:, 1], arcs[:, 1], bends, t.bottom)
+    top_votes = bows[1, 0]
+    if top_votes.max() <= 4: top.arc = pairs.pointed
+    return top, bottom
+
+def _across(sides):
+    "From the left value to the right one, (p,33)"
+    left = sides[:, :1]
+    right = sides[:, 1:]
+    return left + (right - left)*UNIT
+
+def _bows(t, pairs, end):
+    "Sample a bow from flank to flank: (p,33,2)"
+    middle = pairs.middle[:, None]
+    first = middle - 4*t.half
+    last = middle + 4*t.half
+    def height(x):
+        across = (x - middle)/t.half
+        return end.height - end.sag*across**2
+    y = np.full(pairs.a.shape, end.height)
+    for _ in range(4): # Where bow and flanks meet, by iteration
+        x = pairs.a + pairs.b*y
+        x = x.clip(first, last)
+        y = height(x)
+    x = _across(x)
+    return np.stack([x, height(x)], -1)
 
 def _curves(t, pairs, end):
     "Sample an end from flank to flank: (p,33,2)"
-    angle = np.arctan(pairs.b)
-    angle = angle[:, :1] + (angle[:, 1:] - angle[:, :1])*UNIT
-    arc = pairs.apex[:, None] + end.radius[:, None, None]*np.stack([np.sin(angle), np.cos(angle)], -1)
-    middle = pairs.middle[:, None]
-    y = np.full(pairs.a.shape, end.height)
-    for _ in range(4): # Where bow and flanks meet, by iteration
-        x = (pairs.a + pairs.b*y).clip(middle - 4*t.half, middle + 4*t.half)
-        y = end.height - end.sag*((x - middle)/t.half)**2
-    x = x[:, :1] + (x[:, 1:] - x[:, :1])*UNIT
-    bow = np.stack([x, end.height - end.sag*((x - middle)/t.half)**2], -1)
-    return np.where(end.arc[:, None, None], arc, bow)
+    flank_angles = np.arctan(pairs.b)
+    angle = _across(flank_angles)
+    ray = np.stack([np.sin(angle), np.cos(angle)], -1)
+    arc = pairs.apex[:, None] + end.radius[:, None, None]*ray
+    bow = _bows(t, pairs, end)
+    is_arc = end.arc[:, None, None]
+    return np.where(is_arc, arc, bow)
 
 # %% ../../nbs/image/03_outlines.ipynb #propose
 KINDS = ("fan", "quad", "hull", "full")
@@ -390,9 +571,13 @@ def evenly(
     "Walk along a closed polygon, from its top left corner on"
     start = polygon.sum(1).argmin()
     closed = np.concatenate([polygon[start:], polygon[:start + 1]])
-    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    steps = np.diff(closed, axis=0)
+    lengths = np.hypot(*steps.T)
+    walked = np.concatenate([[0], np.cumsum(lengths)])
     stops = np.linspace(0, walked[-1], n, endpoint=False)
-    return np.stack([np.interp(stops, walked, closed[:, 0]), np.interp(stops, walked, closed[:, 1])], 1)
+    x = np.interp(stops, walked, closed[:, 0])
+    y = np.interp(stops, walked, closed[:, 1])
+    return np.stack([x, y], 1)
 
 def as_seen(
     t:Trace, # Boundary
@@ -408,29 +593,41 @@ def as_seen(
 def _modeled(t):
     "Outlines (p,66,2) with two flanks, their kinds (p,) and flanks (p,4)"
     pairs = [pair for pair in flank_pairs(t) if pair[0].votes or pair[1].votes]
-    if pairs: pairs = _arranged(t, pairs)
-    if not pairs or len(pairs.a) == 0: return np.zeros((0, 66, 2)), np.zeros(0, int), np.zeros((0, 4))
-    top, bottom = (_curves(t, pairs, end) for end in _vote_ends(t, pairs))
-    polygons = np.concatenate([top, bottom[:, ::-1]], 1)
-    flanks = np.stack([pairs.votes[:, 0], pairs.b[:, 0], pairs.votes[:, 1], pairs.b[:, 1]], 1)
-    return polygons, np.where(pairs.pointed, 0, 1), flanks
+    arranged = _arranged(t, pairs)
+    if len(arranged.a) == 0: return np.zeros((0, 66, 2)), np.zeros(0, int), np.zeros((0, 4))
+    top, bottom = _vote_ends(t, arranged)
+    along_top = _curves(t, arranged, top)
+    along_bottom = _curves(t, arranged, bottom)
+    polygons = np.concatenate([along_top, along_bottom[:, ::-1]], 1)
+    kinds = np.where(arranged.pointed, 0, 1)
+    flanks = np.stack([arranged.votes, arranged.b], 2) # (p,2,2)
+    return polygons, kinds, flanks.reshape(-1, 4)
+
+def _traces(maps):
+    "Trace the maps that are large enough; the pixels, which are sharper, will do for two that are alike"
+    h, w = maps[0].shape
+    large = [cv2.countNonZero(solid) > .01*h*w for solid in maps]
+    common = cv2.countNonZero(cv2.bitwise_and(*maps))
+    either = cv2.countNonZero(cv2.bitwise_or(*maps))
+    alike = common > .96*either
+    wanted = [large[0] and not alike, large[1]]
+    return [trace(solid) if use else None for solid, use in zip(maps, wanted)]
 
 def propose(
     maps:list, # (h,w) uint8 masks, from `gather`
 )->Proposals: # Never empty
     "Propose outlines for a frame"
     h, w = maps[0].shape
-    common, either = (cv2.countNonZero(both(*maps)) for both in (cv2.bitwise_and, cv2.bitwise_or))
-    alike = common > .96*either # Then the pixels, which are sharper, will do
-    large = [cv2.countNonZero(solid) > .01*h*w for solid in maps]
-    traces = [trace(maps[0]) if large[0] and not alike else None, trace(maps[1]) if large[1] else None]
+    traces = _traces(maps)
     found = []
     for source, t in enumerate(traces):
         if t is None: continue
         polygons, kinds, flanks = _modeled(t)
-        found.append((polygons, kinds, np.full(len(kinds), source), flanks))
+        sources = np.full(len(kinds), source)
+        found.append((polygons, kinds, sources, flanks))
         others = np.stack([evenly(t.corners), as_seen(t)])
         found.append((others, [2, 2], [source]*2, np.zeros((2, 4))))
     frame = np.array([[0, 0], [w, 0], [w, h], [0, h]]) - .5
     found.append((evenly(frame)[None], [3], [len(maps)], np.zeros((1, 4))))
-    return Proposals(*(np.concatenate(column) for column in zip(*found)), traces)
+    columns = [np.concatenate(column) for column in zip(*found)]
+    return Proposals(*columns, traces)

@@ -22,118 +22,207 @@ _CELLS = _COARSE**2
 
 def _grid(image):
     "Shares on the coarse grid, (2304,)"
-    return cv2.resize(image, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA).ravel()*np.float32(1/255)
+    coarse = cv2.resize(image, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA)
+    return coarse.ravel()*np.float32(1/255)
+
+def _scaled(polygons, h, w):
+    "Corners on the coarse grid, in 1/16 cell as OpenCV draws with shift=4, (n,66,2) int32"
+    cells_per_pixel = [_COARSE/w, _COARSE/h]
+    scaled = (polygons + .5)*cells_per_pixel - .5
+    pulled_in = scaled.clip(-200, 200)
+    return np.round(pulled_in*16).astype(np.int32)
+
+def _rims(masks):
+    "Cells with a neighbor on the other side of the outline, (n,48,48) bool"
+    rims = np.zeros(masks.shape, bool)
+    down = masks[:, 1:] != masks[:, :-1]
+    rims[:, 1:] |= down
+    rims[:, :-1] |= down
+    across = masks[:, :, 1:] != masks[:, :, :-1]
+    rims[:, :, 1:] |= across
+    rims[:, :, :-1] |= across
+    return rims
+
+def _as_rows(masks):
+    "One row a proposal, (n,2304) float32"
+    return masks.reshape(-1, _CELLS).astype(np.float32)
 
 def _painted(polygons, h, w):
     "Proposals on the coarse grid and their rims, (n,2304) float32 each"
-    scaled = (polygons + .5)*[_COARSE/w, _COARSE/h] - .5
-    scaled = np.round(scaled.clip(-200, 200)*16).astype(np.int32)
     masks = np.zeros((len(polygons), _COARSE, _COARSE), np.uint8)
-    for mask, polygon in zip(masks, scaled): cv2.fillPoly(mask, [polygon], 1, shift=4)
-    rims = np.zeros(masks.shape, bool)
-    down = masks[:, 1:] != masks[:, :-1]
-    across = masks[:, :, 1:] != masks[:, :, :-1]
-    rims[:, 1:] |= down
-    rims[:, :-1] |= down
-    rims[:, :, 1:] |= across
-    rims[:, :, :-1] |= across
-    return masks.reshape(-1, _CELLS).astype(np.float32), rims.reshape(-1, _CELLS).astype(np.float32)
+    for mask, polygon in zip(masks, _scaled(polygons, h, w)):
+        cv2.fillPoly(mask, [polygon], 1, shift=4)
+    rims = _rims(masks)
+    return _as_rows(masks), _as_rows(rims)
+
+def _overlap(masks, area, marked):
+    "Common area of proposals and marks, over the area of both together, (n,1)"
+    common = masks @ marked # As much of each cell as is marked
+    union = area + marked.sum() - common
+    overlap = common/union
+    return overlap[:, None]
 
 def _areas(masks, maps):
     "Size; mean of each map inside and outside; overlap with what is marked; how decided the marks are"
     area = masks.sum(1, keepdims=True)
-    levels = np.stack([_grid(image) for image in maps], 1)
+    levels = np.stack([_grid(image) for image in maps], 1) # (2304,maps)
     inside = masks @ levels
     outside = levels.sum(0) - inside
     marked = levels[:, 3]
-    common = masks @ marked # As much of each cell as is marked
-    soft = common/(area[:, 0] + marked.sum() - common)
-    decided = (marked > .5).astype(np.float32)
-    common = masks @ decided
-    hard = common/(area[:, 0] + decided.sum() - common)
-    doubt = np.full((len(masks), 1), abs(marked - .5).mean())
-    return [area/_CELLS, inside/np.maximum(area, 1), outside/np.maximum(_CELLS - area, 1),
-            soft[:, None], hard[:, None], doubt]
+    decided = marked > .5
+    doubt = abs(marked - .5).mean()
+    return [
+        area/_CELLS,
+        inside/np.maximum(area, 1),
+        outside/np.maximum(_CELLS - area, 1),
+        _overlap(masks, area[:, 0], marked),
+        _overlap(masks, area[:, 0], decided.astype(np.float32)),
+        np.full(area.shape, doubt),
+    ]
 
 # %% ../../nbs/image/04_ranking.ipynb #sides
+def _straight(start, stop):
+    "Seventeen points from one corner to the next, (n,17,2)"
+    share = np.linspace(0, 1, 17)[:, None]
+    way = stop - start
+    return start[:, None] + way[:, None]*share
+
+def _along_sides(polygons):
+    "Points along the four sides, (n,4,17,2)"
+    top = polygons[:, :33:2]
+    right = _straight(polygons[:, 32], polygons[:, 33])
+    bottom = polygons[:, 33::2]
+    left = _straight(polygons[:, 65], polygons[:, 0])
+    return np.stack([top, right, bottom, left], 1)
+
+def _steps(points):
+    "How far it is from point to point, the mean of before and after, (n,4,17,2)"
+    steps = np.empty_like(points)
+    steps[:, :, 1:-1] = (points[:, :, 2:] - points[:, :, :-2])/2
+    steps[:, :, 0] = points[:, :, 1] - points[:, :, 0]
+    steps[:, :, -1] = points[:, :, -1] - points[:, :, -2]
+    return steps
+
 class _Sides:
     "Points along the four sides of n proposals: top, right, bottom, left"
     def __init__(self, polygons, h, w):
-        share = np.linspace(0, 1, 17)[None, :, None]
-        right = polygons[:, 32:33] + (polygons[:, 33:34] - polygons[:, 32:33])*share
-        left = polygons[:, 65:66] + (polygons[:, :1] - polygons[:, 65:66])*share
-        self.h, self.w = h, w
-        self.points = np.stack([polygons[:, :33:2], right, polygons[:, 33::2], left], 1) # (n,4,17,2)
-        step = np.empty_like(self.points)
-        step[:, :, 1:-1] = (self.points[:, :, 2:] - self.points[:, :, :-2])/2
-        step[:, :, [0, -1]] = self.points[:, :, [1, -1]] - self.points[:, :, [0, -2]]
-        self.length = np.maximum(np.hypot(step[..., 0], step[..., 1]), 1e-6) # Pixels from point to point
-        self.normals = np.stack([step[..., 1], -step[..., 0]], -1)/self.length[..., None] # Outward
-        x, y = self.points[..., 0], self.points[..., 1]
-        self.seen = (x > 1) & (x < w - 2) & (y > 1) & (y < h - 2) # In the frame
-        self.count = np.maximum(np.count_nonzero(self.seen, axis=2), 1)
+        self.h = h
+        self.w = w
+        self.points = _along_sides(polygons)
+        steps = _steps(self.points)
+        dx = steps[..., 0]
+        dy = steps[..., 1]
+        length = np.hypot(dx, dy)
+        self.length = np.maximum(length, 1e-6) # Pixels from point to point
+        outward = np.stack([dy, -dx], -1)
+        self.normals = outward/self.length[..., None]
+        x = self.points[..., 0]
+        y = self.points[..., 1]
+        within_width = (x > 1) & (x < w - 2)
+        within_height = (y > 1) & (y < h - 2)
+        self.seen = within_width & within_height # In the frame
+        seen_points = np.count_nonzero(self.seen, axis=2)
+        self.count = np.maximum(seen_points, 1)
 
     def pixels(self, offset):
         "Places in a flat map, so many pixels outside"
         moved = self.points + offset*self.normals
-        x = (moved[..., 0] + .5).clip(0, self.w - 1).astype(np.intp)
-        y = (moved[..., 1] + .5).clip(0, self.h - 1).astype(np.intp)
-        return y*self.w + x
+        rounded = moved + .5
+        column = rounded[..., 0].clip(0, self.w - 1)
+        row = rounded[..., 1].clip(0, self.h - 1)
+        return row.astype(np.intp)*self.w + column.astype(np.intp)
 
 def _contrasts(sides, maps):
     "How much of each side is seen; the maps three and one pixels inside and outside of it"
-    stack = np.stack(maps, -1).reshape(-1, len(maps))
-    n = len(sides.points)
-    share = (sides.seen/(255*sides.count[..., None])).astype(np.float32)
+    stack = np.stack(maps, -1)
+    flat = stack.reshape(-1, len(maps))
+    share = sides.seen/(255*sides.count[..., None])
+    share = share.astype(np.float32)
     found = [sides.seen.mean(2)]
     for offset in (-3, -1, 1, 3):
-        values = stack[sides.pixels(offset)].astype(np.float32) # (n,4,17,maps)
-        found.append(np.einsum("nsp,nspm->nsm", share, values).reshape(n, -1))
+        place = sides.pixels(offset)
+        values = flat[place].astype(np.float32) # (n,4,17,maps)
+        means = np.einsum("nsp,nspm->nsm", share, values)
+        found.append(means.reshape(len(means), -1))
     return found
 
 # %% ../../nbs/image/04_ranking.ipynb #measures
+def _points_in_cells(t, h, w):
+    "How many voting contour points lie in each cell, (2304,) float32"
+    x, y = t.edge.T
+    column = x*_COARSE//w
+    row = y*_COARSE//h
+    counts = np.bincount(row*_COARSE + column, minlength=_CELLS)
+    return counts.astype(np.float32)
+
+def _evidence_shares(masks, rims, t, h, w):
+    "How outlines of one map explain its evidence, (k,5)"
+    evidence = _grid(t.mask*255)
+    hull = _grid(t.hull*255)
+    area = np.maximum(masks.sum(1), 1)
+    covered = masks @ evidence
+    in_hull = masks @ hull
+    on_rim = rims @ _points_in_cells(t, h, w)
+    points = len(t.edge)
+    shares = np.empty((len(masks), 5), np.float32)
+    shares[:, 0] = 1 - covered/max(1, evidence.sum()) # Evidence that is left out
+    shares[:, 1] = 1 - in_hull/area # Area outside of the evidence's hull
+    shares[:, 2] = covered/area # Area with evidence
+    shares[:, 3] = on_rim/max(1, points) # Contour points on the rim
+    shares[:, 4] = points/(h + w)
+    return shares
+
 def _explained(masks, rims, sides, proposals):
     "Evidence left out, area without evidence, contour points on the rim; sides that run along evidence"
-    n = len(masks)
-    shares = np.zeros((n, 5), np.float32)
-    along = np.zeros((n, 4), np.float32)
-    area = np.maximum(masks.sum(1), 1)
+    shares = np.zeros((len(masks), 5), np.float32)
+    along = np.zeros((len(masks), 4), np.float32)
     pixels = sides.pixels(0)
     for source, t in enumerate(proposals.traces):
         own = np.flatnonzero(proposals.sources == source)
         if len(own) == 0: continue
-        evidence = _grid(t.mask*255)
-        hull = _grid(t.hull*255)
-        x, y = t.edge.T
-        cells = (y*_COARSE//sides.h)*_COARSE + x*_COARSE//sides.w
-        contour = np.bincount(cells, minlength=_CELLS).astype(np.float32)
-        covered = masks[own] @ evidence
-        shares[own, 0] = 1 - covered/max(1, evidence.sum())
-        shares[own, 1] = 1 - masks[own] @ hull/area[own]
-        shares[own, 2] = covered/area[own]
-        shares[own, 3] = rims[own] @ contour/max(1, len(x))
-        shares[own, 4] = len(x)/(sides.h + sides.w)
-        near = t.near.ravel()[pixels[own]]*sides.seen[own]
-        along[own] = near.sum(2)/sides.count[own]
+        shares[own] = _evidence_shares(masks[own], rims[own], t, sides.h, sides.w)
+        near = t.near.ravel()[pixels[own]]
+        near_points = (near*sides.seen[own]).sum(2)
+        along[own] = near_points/sides.count[own]
     seen = sides.seen.sum(2)
-    together = (along*seen).sum(1)/np.maximum(seen.sum(1), 1)
-    length = (sides.length*sides.seen).sum((1, 2))/(sides.h + sides.w)
+    seen_of_all = np.maximum(seen.sum(1), 1)
+    together = (along*seen).sum(1)/seen_of_all
+    seen_length = (sides.length*sides.seen).sum((1, 2))
+    length = seen_length/(sides.h + sides.w)
     return [shares, along, together[:, None], length[:, None]]
+
+def _one_hot(numbers, n):
+    "Rows of zeros with a one, (len(numbers),n)"
+    return np.eye(n)[numbers]
+
+def _flank_columns(flanks):
+    "Votes and slopes; how unequal the slopes are, how fast the scan widens, how many flanks are real, (n,7)"
+    votes = flanks[:, ::2]
+    slopes = flanks[:, 1::2].clip(-9, 9)
+    left, right = slopes.T
+    real = np.count_nonzero(votes > 0, axis=1)
+    opening = [abs(left + right), right - left, real]
+    return np.concatenate([votes/200, slopes, np.stack(opening, 1)], 1)
+
+def _place_columns(polygons, h, w):
+    "How far off the center, aspect of the frame, and the bounding box in shares of the frame, (n,6)"
+    middle = polygons[..., 0].mean(1)
+    off_center = abs(middle/w - .5)
+    aspect = np.full(len(polygons), w/h)
+    size = [w, h]
+    start = polygons.min(1)/size
+    stop = polygons.max(1)/size
+    box = np.concatenate([start, stop], 1)
+    return np.concatenate([np.stack([off_center, aspect], 1), box.clip(-2, 3)], 1)
 
 def _shapes(proposals, h, w):
     "Flanks, place, kind and source"
-    left_votes, left_b, right_votes, right_b = proposals.flanks.T
-    left_b = left_b.clip(-9, 9)
-    right_b = right_b.clip(-9, 9)
-    real = (left_votes > 0)*1. + (right_votes > 0)
-    polygons = proposals.polygons
-    off_center = abs(polygons[..., 0].mean(1)/w - .5)
-    aspect = np.full(len(polygons), w/h)
-    columns = [left_votes/200, right_votes/200, left_b, right_b, abs(left_b + right_b), right_b - left_b,
-               real, off_center, aspect]
-    box = np.concatenate([polygons.min(1)/[w, h], polygons.max(1)/[w, h]], 1).clip(-2, 3)
-    kinds = np.eye(len(KINDS))[proposals.kinds]
-    return [np.stack(columns, 1), box, kinds, np.eye(len(proposals.traces) + 1)[proposals.sources]]
+    return [
+        _flank_columns(proposals.flanks),
+        _place_columns(proposals.polygons, h, w),
+        _one_hot(proposals.kinds, len(KINDS)),
+        _one_hot(proposals.sources, len(proposals.traces) + 1),
+    ]
 
 def measures_of(
     view:View, # A frame at work size
@@ -142,11 +231,16 @@ def measures_of(
 )->np.ndarray: # (n,111) float32
     "Measure what the judge decides by"
     h, w = view.gray.shape
-    maps = [(evidence.away > 3)*np.uint8(255), view.lit, view.gray, evidence.marked]
+    far = (evidence.away > 3)*np.uint8(255)
+    maps = [far, view.lit, view.gray, evidence.marked]
     masks, rims = _painted(proposals.polygons, h, w)
     sides = _Sides(proposals.polygons, h, w)
-    found = _areas(masks, maps) + _contrasts(sides, maps)
-    found += _explained(masks, rims, sides, proposals) + _shapes(proposals, h, w)
+    found = [
+        *_areas(masks, maps),
+        *_contrasts(sides, maps),
+        *_explained(masks, rims, sides, proposals),
+        *_shapes(proposals, h, w),
+    ]
     return np.concatenate(found, 1).astype(np.float32)
 
 # %% ../../nbs/image/04_ranking.ipynb #judge
@@ -157,7 +251,15 @@ def load_judge()->dict: # Arrays with a first axis for the members
     "Load the judge that comes with the package"
     return load_file(shipped_data("weights/region/judge.safetensors"))
 
-def _chance(logits): return 1/(1 + np.exp(-logits.clip(-30, 30)))
+def _chance(logits):
+    "From log odds to probability"
+    return 1/(1 + np.exp(-logits.clip(-30, 30)))
+
+def _linear(x, judge, layer):
+    "A layer of each member, (members,n,outputs)"
+    weight = judge[layer + ".weight"]
+    bias = judge[layer + ".bias"]
+    return x @ weight + bias[:, None]
 
 def judge_proposals(
     measures:np.ndarray, # (n,111), from `measures_of`
@@ -165,8 +267,13 @@ def judge_proposals(
 )->tuple: # (n,) order: higher is better; (n,) probability that the overlap with the truth is .9 or more
     "Judge each proposal"
     judge = judge or load_judge()
-    x = ((measures - judge["mean"][:, None])/judge["std"][:, None]).clip(-4, 4)
-    for layer in "ab": x = np.maximum(x @ judge[layer + ".weight"] + judge[layer + ".bias"][:, None], 0)
-    logits = (x @ judge["c.weight"] + judge["c.bias"][:, None]).mean(0) # (n,5)
+    centered = measures - judge["mean"][:, None]
+    standardized = centered/judge["std"][:, None]
+    x = standardized.clip(-4, 4)
+    for layer in "ab":
+        x = np.maximum(_linear(x, judge, layer), 0)
+    logits = _linear(x, judge, "c").mean(0) # (n,5)
     order = _chance(logits).mean(1)
-    return order, _chance(judge["scale"]*logits[:, LEVELS.index(.9)] + judge["shift"])
+    right = logits[:, LEVELS.index(.9)]
+    calibrated = judge["scale"]*right + judge["shift"]
+    return order, _chance(calibrated)
