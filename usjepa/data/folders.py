@@ -28,7 +28,7 @@ import pandas as pd
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..image.readers import SUFFIXES, is_litter, open_clips, reader_of, walk_files
+from ..image.readers import SUFFIXES, is_litter, open_clips, reader_of, reading, walk_files
 from ..settings import check_name
 from ..store import HINT, brief, code_of, names_are_wanted, readable, shown, user_path
 from .frames import file_contents, file_stamp, remember, threaded
@@ -84,7 +84,7 @@ def save_simulated(
 def _open_header(path):
     "The header of a file; raises OSError or ValueError"
     if reader_of(path) == "image" and path.suffix.lower() not in (".tif", ".tiff"):
-        with Image.open(path) as picture: return Header(simulated=picture.info.get("Software") == MARK)
+        with reading(path), Image.open(path) as picture: return Header(simulated=picture.info.get("Software") == MARK)
     clips = open_clips(path)
     counts = [clip.count for clip in clips]
     if sum(counts) == 0: raise OSError(f"cannot read {path}: no frame in it")
@@ -938,14 +938,12 @@ def _drop_unreadable(table, account):
     if bad.empty: return table
     others = errors[bad.index].map(other_kind)
     for name, other in zip(bad.id, others): account.leave_out(other or "files that cannot be opened", name)
-    first = f"{bad.path.iloc[0]}: {bad.header.iloc[0].error}"
-    broken = sum(others == "")
-    if broken > max(1, MAX_UNREADABLE*len(table)):
-        first = f"{bad.path[others == ''].iloc[0]}: {errors[others.index[others == '']].iloc[0]}"
-        raise OSError(f"{broken} of {len(table)} files cannot be read (more than 1 %), the first is {first}")
+    broken = errors[others.index[others == ""]]
+    if len(broken) > max(1, MAX_UNREADABLE*len(table)):
+        raise OSError(f"{len(broken)} of {len(table)} files cannot be read (more than 1 %): {broken.iloc[0]}")
     good = table.drop(bad.index)
     lost = set(table.label) - set(good.label)
-    if lost: raise OSError(f"no file of the class {_shown(lost)} can be read, the first is {first}")
+    if lost: raise OSError(f"no file of the class {_shown(lost)} can be read: {errors[bad.index[0]]}")
     return good
 
 def _say_classes(table, account):

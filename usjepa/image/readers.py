@@ -175,15 +175,18 @@ def _check_size(width, height):
     check_limit("pixels", width*height)
 
 @contextmanager
-def _named(path):
-    "Raise any error of a reader as an OSError of one sentence that names the file; warnings quote it, and are dropped"
+def reading(
+    path:Path, # The file that is read inside
+)->None: # Raises OSError, "cannot read PATH: …"
+    "Raise any error of a reader as one sentence that names the file once; warnings quote the file, and are dropped"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except Exception as error:
         if str(error).startswith("cannot read"): raise
-        reason = " ".join(str(error).split())[:500] or "no details" # Of several lines
+        reason = " ".join(str(error).split()).replace(str(path), "it") # Of several lines
+        reason = reason[:500] or "no details"
         raise OSError(f"cannot read {path}: {type(error).__name__}: {reason}") from error
 
 # %% ../../nbs/image/01_readers.ipynb #read-picture
@@ -234,7 +237,7 @@ def open_pictures(
         for number in _below(wanted, len(paths)):
             frame = None
             try:
-                with _named(paths[number]): frame = _read_picture(paths[number])
+                with reading(paths[number]): frame = _read_picture(paths[number])
             except OSError as error:
                 if len(paths) == 1: raise
                 broken[number] = error
@@ -582,7 +585,7 @@ def _guarded(clip, decode, path, wanted):
     for number in wanted:
         before = clip.clock.spent
         try:
-            with _named(path), clip.clock.run(): frame = next(frames, DONE)
+            with reading(path), clip.clock.run(): frame = next(frames, DONE)
         except OSError as error:
             if not given: raise
             log.warning("%s; the %d frames before are kept", shown_error(error, path), given)
@@ -601,7 +604,7 @@ def open_clips(
 )->list: # Of `Clip`: one, but for HDF5
     "Open a file; raises OSError in one sentence if it cannot be read, now or when its first frame is"
     path = os.fsdecode(path) if isinstance(path, bytes) else path
-    with _named(path):
+    with reading(path):
         if not stat.S_ISREG(os.stat(path).st_mode): raise ValueError("not a file")
         if reader == "auto": reader = reader_of(path) or "image"
         opener = OPENERS[check_name("reader", reader, OPENERS)]
@@ -621,7 +624,7 @@ def read_clip(
     clip = open_clips(path)[0]
     frames = []
     held = 0
-    with _named(path):
+    with reading(path):
         for frame in clip:
             if frame is None: break
             frames.append(frame)
