@@ -44,6 +44,7 @@ from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import other_kind, read_header
 from .frames import PreparedFrame, prepare_clip, score_code
 from .leakage import deny_list, exclude_overlap, find_overlap
+from .lenders import say_unsure
 from .outlines import HOW_TO, contact_sheet, least_sure, outlines_of, say_outlines
 from .tasks import load_task
 
@@ -238,7 +239,7 @@ DECODERS = ("av", "h5py", "opencv-python-headless", "pillow", "pydicom", "simple
 def _code_version():
     "What reads and prepares files: modules of ours, and decoders, since a new one may read what none could"
     versions = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
-    ours = code_of("image.preprocess", "image.readers", "data.outlines", "data.frames", "data.corpus", "data.build")
+    ours = code_of("image.preprocess", "image.readers", "data.lenders", "data.outlines", "data.frames", "data.corpus", "data.build")
     return fingerprint(ours, region_code(), [(name, versions.get(name)) for name in DECODERS])
 
 def cut(
@@ -296,7 +297,7 @@ def _outcomes(unit):
             first = 0
             for clip in _clips(unit.source, work):
                 outlines = _outlines_of_clip(work, first)
-                for frame in prepare_clip(clip, unit.source.options.get("stride", 1), outlines):
+                for frame in prepare_clip(clip, unit.source.options.get("stride", 1), outlines, unit.source.root/path):
                     if work.reader == "frames": path = work.paths[frame.number]
                     yield Outcome(work, path, _judge(frame, unit.recipe, unit.source.root/path), clip, frame)
                 first += clip.count
@@ -343,15 +344,18 @@ def run_unit(
     rows = []
     seen = 0
     dropped = Counter({(path, "unreadable: it kills the process that reads it"): 1 for path in unit.crashed})
+    unsure = Counter() # What stands in for outlines that are not believed → frames
     shard = Shard(unit.out/"shards")
     for outcome in _outcomes(unit):
         seen += outcome.clip is not None
         if outcome.reason: dropped[outcome.path, outcome.reason] += 1
-        else: rows.append(_store_frame(outcome, unit, shard))
+        else:
+            rows.append(_store_frame(outcome, unit, shard))
+            unsure[outcome.frame.fallback] += 1
     name = shard.close()
     table = pa.Table.from_pylist([dict(row, shard=name) for row in rows], SCHEMA)
     lines = [(file_id(unit.key, unit.source.name, path), n, reason) for (path, reason), n in dropped.items()]
-    about = dict(shard=name, seen=seen, dropped=lines, contents=_digests(unit))
+    about = dict(shard=name, seen=seen, dropped=lines, unsure=unsure, contents=_digests(unit))
     return save_table(table.replace_schema_metadata(dict(unit=json.dumps(about))), unit.out/"parts", unit.name)
 
 # %% ../../nbs/data/10_build.ipynb #executor
@@ -459,10 +463,13 @@ def _counts(parts, kept):
     for (unit, part), rows in zip(parts, kept):
         s = unit.source
         name = dict(dataset=s.name, row=s.row, organ=s.organ, frame_type=s.frame_type)
-        count = counts.setdefault(str(name), dict(name, files=0, read=0, kept=0, dropped=Counter()))
+        count = counts.setdefault(str(name), dict(name, files=0, read=0, kept=0, borrowed=0, whole=0, dropped=Counter()))
         count["files"] += len(unit.paths)
         count["read"] += _about(part)["seen"]
         count["kept"] += len(rows)
+        unsure = _about(part)["unsure"]
+        count["borrowed"] += unsure.get("borrowed", 0)
+        count["whole"] += unsure.get("frame", 0)
         for _, n, reason in _about(part)["dropped"]: count["dropped"][reason.partition(":")[0]] += n
         if len(rows) < len(part): count["dropped"]["excluded"] += len(part) - len(rows)
     return list(counts.values())
@@ -730,6 +737,16 @@ def next_command(
     "Say how to pretrain on a corpus, from the working directory"
     return shlex.join(["python", "-m", "usjepa.training.train", "--corpus", f"corpus:{os.path.relpath(corpus.folder)}"])
 
+def _say_built(corpus):
+    "Say what was built, what should be looked at, and what comes next"
+    folder = os.path.relpath(corpus.folder)
+    print(f"{len(corpus)} frames in {folder}; what was left out, and why: {Path(folder, 'rejected.csv')}")
+    counts = corpus.info["counts"]
+    unsure = say_unsure(sum(count["borrowed"] for count in counts), sum(count["whole"] for count in counts))
+    if unsure: print(unsure)
+    print(f"least sure outlines: {Path(folder, 'least-sure.png')} ({HINT}); {HOW_TO}")
+    print(f"next: {next_command(corpus)}")
+
 def main(
     arguments=None, # List of strings; None: those of the command line
 )->StoredFrames: # The corpus; what cannot be meant or found raises SystemExit with a sentence
@@ -745,10 +762,7 @@ def main(
     options = command.read(arguments)
     try: corpus = build_corpus(sources_in(options.pop("folders")), options.pop("out"), **options)
     except (OSError, ValueError) as error: command.error(str(error))
-    folder = os.path.relpath(corpus.folder)
-    print(f"{len(corpus)} frames in {folder}; what was left out, and why: {Path(folder, 'rejected.csv')}")
-    print(f"least sure outlines: {Path(folder, 'least-sure.png')} ({HINT}); {HOW_TO}")
-    print(f"next: {next_command(corpus)}")
+    _say_built(corpus)
     return corpus
 
 # %% ../../nbs/data/10_build.ipynb #run-main

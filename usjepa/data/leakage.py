@@ -96,7 +96,8 @@ def _sign_clip(rows):
     if not readable: return []
     outlines = outlines_at(rows.path, rows.number)
     drawn = {number: outlines[place] for number, place in enumerate(readable)}
-    prepared = prepare_clip(clip_of([frames[place] for place in readable], tags), outlines=drawn)
+    clip = clip_of([frames[place] for place in readable], tags)
+    prepared = prepare_clip(clip, 1, drawn, rows.path.iloc[0])
     return [(rows.index[place], *_sign_frame(frame)) for place, frame in zip(readable, prepared)]
 
 def sign_task(
@@ -116,7 +117,7 @@ def sign_task(
     content = {path: fingerprint(Path(path)) for path in set(frames.path)}
     names = [[content[path], int(n), str(clip)] for path, n, clip in zip(frames.path, frames.number, frames["clip"])]
     drawn = [outline and outline.polygons for outline in outlines_at(frames.path, frames.number)]
-    ours = code_of("image.readers", "image.preprocess", "data.outlines", "data.frames", "data.corpus")
+    ours = code_of("image.readers", "image.preprocess", "data.lenders", "data.outlines", "data.frames", "data.corpus")
     code = fingerprint(ours, region_code())
     return _cached_signatures([names, drawn, frames.index.tolist(), code], make)
 
