@@ -239,7 +239,8 @@ DECODERS = ("av", "h5py", "opencv-python-headless", "pillow", "pydicom", "simple
 def _code_version():
     "What reads and prepares files: modules of ours, and decoders, since a new one may read what none could"
     versions = {found.name.lower(): found.version for found in importlib.metadata.distributions()}
-    ours = code_of("image.preprocess", "image.readers", "data.lenders", "data.outlines", "data.frames", "data.corpus", "data.build")
+    ours = code_of("image.preprocess", "image.readers", "data.lenders", "data.outlines", "data.frames",
+                   "data.corpus", "data.build")
     return fingerprint(ours, region_code(), [(name, versions.get(name)) for name in DECODERS])
 
 def cut(
@@ -463,7 +464,8 @@ def _counts(parts, kept):
     for (unit, part), rows in zip(parts, kept):
         s = unit.source
         name = dict(dataset=s.name, row=s.row, organ=s.organ, frame_type=s.frame_type)
-        count = counts.setdefault(str(name), dict(name, files=0, read=0, kept=0, borrowed=0, whole=0, dropped=Counter()))
+        none = dict(files=0, read=0, kept=0, borrowed=0, whole=0, dropped=Counter())
+        count = counts.setdefault(str(name), name | none)
         count["files"] += len(unit.paths)
         count["read"] += _about(part)["seen"]
         count["kept"] += len(rows)

@@ -108,7 +108,7 @@ def borrow_region(
 def believed(
     found:Region, # Of the frames of a file
     path, # Of the file; None: there is none, so `found` is kept
-)->Region: # With the score of `found`; `fallback` is "borrowed", or "frame" for the whole frame, where it was not believed
+)->Region: # With the score of `found`; where that is not believed, `fallback` is borrowed, or frame for the whole one
     "Keep an outline that is sure enough; else borrow that of a recording beside it; else take the whole frame"
     if path is None or found.score >= UNSURE or found.boxes: return found
     mask = borrow_region(path, found.mask.shape)
@@ -121,4 +121,5 @@ def say_unsure(
 )->str: # A sentence, or "" if there is neither
     "Say what stands in for outlines that were not believed"
     if borrowed + whole == 0: return ""
-    return f"{borrowed + whole} outlines are unsure: {borrowed} are those of a recording beside them, {whole} the whole frame"
+    stand_in = f"{borrowed} are those of a recording beside them, {whole} the whole frame"
+    return f"{borrowed + whole} outlines are unsure: {stand_in}"
