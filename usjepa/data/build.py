@@ -324,10 +324,11 @@ def _store_frame(outcome, unit, shard):
     number = outcome.frame.number + work.first
     image, region = shrink(outcome.frame.image, outcome.frame.region, unit.recipe.size)
     data = pack_frame(image, region, unit.recipe.quality)
+    suffix = ".jpg" if unit.recipe.quality else ".pgm"
     return dict(
         dataset=source.name, row=source.row, organ=source.organ, frame_type=source.frame_type,
         patient=unit.hash(outcome.clip.patient or work.patient), clip=clip, frame=number,
-        offset=shard.add(member(clip, number), data), length=len(data), height=image.shape[0], width=image.shape[1],
+        offset=shard.add(member(clip, number, suffix), data), length=len(data), height=image.shape[0], width=image.shape[1],
         hash=short_hash(image.tobytes()), digest=frame_digest(data), score=score_code(outcome.frame))
 
 def _digests(unit):

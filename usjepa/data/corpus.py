@@ -69,14 +69,37 @@ HEAD = 20 # Bytes of a JPEG before its comment: start, and the JFIF segment
 def pack_frame(
     image:np.ndarray, # (H, W) uint8
     region:np.ndarray, # (H, W) bool
-    quality:int=95, # Of the JPEG, 1 to 100
-)->bytes: # A JPEG file
-    "Put an image and its region into one JPEG"
+    quality:int=95, # Of the JPEG, 1 to 100; 0: without compression
+)->bytes: # A JPEG file, or a PGM file
+    "Put an image and its region into one file"
     code = encode_region(region)
     if len(code) > 65000:
         raise ValueError(f"found a region of {len(code)} bytes, expected a shape of at most 65000: is it noise?")
+    if quality == 0:
+        height, width = image.shape
+        return b"P5\n%d %d\n255\n" % (width, height) + image.tobytes() + b"region" + code
     jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
     return jpeg[:HEAD] + b"\xff\xfe" + (len(code) + 8).to_bytes(2, "big") + b"region" + code + jpeg[HEAD:]
+
+def _open_jpeg(data):
+    "Image, and code of its region, of a JPEG file"
+    marker = data[HEAD:HEAD+2]
+    name = data[HEAD+4:HEAD+10]
+    if marker != b"\xff\xfe" or name != b"region": raise ValueError("no region in the comment of this JPEG")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None: raise ValueError("this JPEG cannot be decoded")
+    end = HEAD + 2 + int.from_bytes(data[HEAD+2:HEAD+4], "big")
+    return image, data[HEAD+10:end]
+
+def _open_pgm(data):
+    "Image, and code of its region, of a PGM file"
+    head = re.match(rb"P5\n(\d{1,5}) (\d{1,5})\n255\n", data)
+    if not head: raise ValueError("this PGM has another header than ours")
+    width, height = map(int, head.groups())
+    end = head.end() + height*width
+    if data[end:end+6] != b"region": raise ValueError("no region after the pixels of this PGM")
+    pixels = np.frombuffer(data, np.uint8, height*width, head.end())
+    return pixels.reshape(height, width).copy(), data[end+6:]
 
 def _resize_quickly(
     image:np.ndarray, # (H, W) uint8
@@ -94,14 +117,9 @@ def unpack_frame(
     size:int=None, # Side of a square result, pixels; None keeps the stored shape
     quick:bool=False, # With `_resize_quickly`
 )->tuple: # Image (H, W) uint8, region (H, W) bool
-    "Take image and region out of a JPEG; raises ValueError if they are not there"
-    marker = data[HEAD:HEAD+2]
-    name = data[HEAD+4:HEAD+10]
-    if marker != b"\xff\xfe" or name != b"region": raise ValueError("no region in the comment of this JPEG")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None: raise ValueError("this JPEG cannot be decoded")
-    end = HEAD + 2 + int.from_bytes(data[HEAD+2:HEAD+4], "big")
-    region = decode_region(data[HEAD+10:end], image.shape)
+    "Take image and region out of a file; raises ValueError if they are not there"
+    image, code = _open_pgm(data) if data[:2] == b"P5" else _open_jpeg(data)
+    region = decode_region(code, image.shape)
     if quick and size: return _resize_quickly(image, region, size)
     return resize(image, region, size)
 
@@ -109,9 +127,10 @@ def unpack_frame(
 def member(
     clip:int, # Hashed id
     frame:int, # Number in the clip
+    suffix:str=".jpg", # .jpg, or .pgm of a frame without compression
 )->str: # Name of a file in a shard
     "Name a frame"
-    return f"{int(clip):016x}-{int(frame):06d}.jpg"
+    return f"{int(clip):016x}-{int(frame):06d}{suffix}"
 
 # %% ../../nbs/data/05_corpus.ipynb #write-shard
 def frame_digest(
