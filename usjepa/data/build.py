@@ -328,7 +328,8 @@ def _store_frame(outcome, unit, shard):
     return dict(
         dataset=source.name, row=source.row, organ=source.organ, frame_type=source.frame_type,
         patient=unit.hash(outcome.clip.patient or work.patient), clip=clip, frame=number,
-        offset=shard.add(member(clip, number, suffix), data), length=len(data), height=image.shape[0], width=image.shape[1],
+        offset=shard.add(member(clip, number, suffix), data), length=len(data),
+        height=image.shape[0], width=image.shape[1],
         hash=short_hash(image.tobytes()), digest=frame_digest(data), score=score_code(outcome.frame))
 
 def _digests(unit):
