@@ -44,7 +44,7 @@ from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import other_kind, read_header
 from .frames import PreparedFrame, prepare_clip, score_code
 from .leakage import deny_list, exclude_overlap, find_overlap
-from .lenders import natural_key, say_unsure
+from .lenders import natural_sort_key, say_unsure
 from .outlines import HOW_TO, contact_sheet, least_sure, outlines_of, say_outlines
 from .tasks import load_task
 
@@ -98,7 +98,7 @@ def _join_files(works):
         else: joined.append(replace(work, first=pictures[work.clip]))
         pictures[work.clip] += 1
     for parts in frames.values():
-        parts.sort(key=lambda work: (natural_key(work.frame or work.paths[0]), work.paths))
+        parts.sort(key=lambda work: (natural_sort_key(work.frame or work.paths[0]), work.paths))
         paths = tuple(work.paths[0] for work in parts)
         joined.append(replace(parts[0], paths=paths, weight=len(parts), stamp=tuple(work.stamp for work in parts)))
     return joined
