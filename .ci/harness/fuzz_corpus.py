@@ -65,9 +65,10 @@ def folders(draw, folder):
         try:
             sources = sources_in(given)
             account(root, scan(sources))
-            corpus = build_corpus(sources, out, workers=0, unit=draw(st.integers(1, 4)), size=64)
+            recipe = dict(unit=draw(st.integers(1, 4)), size=64, quality=draw(st.sampled_from([0, 95])))
+            corpus = build_corpus(sources, out, workers=0, **recipe)
         except (ValueError, OSError) as error: return sentence(error)
-        again = build_corpus(sources, out, workers=0, unit=corpus.info["recipe"]["unit"], size=64)
+        again = build_corpus(sources, out, workers=0, **recipe)
         assert again.key == corpus.key and len(again) == len(corpus), "built again, another corpus"
         for i in range(len(corpus)): corpus[i]
         assert len(set(corpus.numbers("digest"))) <= len(corpus)
@@ -85,23 +86,24 @@ def account(root, found):
         assert str(file) in named or above & reasons, f"{file} is not accounted for"
 
 
-def little(out):
+def little(out, quality):
     "A corpus of four frames"
     from usjepa.data.build import build_corpus
     from usjepa.data.catalogue import Source
     originals = out.with_name("originals")
     originals.mkdir()
     for i, content in enumerate(PICTURES): (originals/f"{i}.png").write_bytes(content)
-    return build_corpus([Source("x", originals)], out, workers=0, unit=2, size=64)
+    return build_corpus([Source("x", originals)], out, workers=0, unit=2, size=64, quality=quality)
 
 
 def corpora(draw, folder):
     "A damaged corpus: found, or what it was"
     from usjepa.data.corpus import damaged, open_corpus
-    home = Path(folder)/"little"
+    quality = draw(st.sampled_from([0, 95]))
+    home = Path(folder)/f"little-{quality}"
     if not home.exists():
         home.mkdir()
-        little(home/"corpus")
+        little(home/"corpus", quality)
     sound = open_corpus(home/"corpus")
     with tempfile.TemporaryDirectory(dir=folder) as copy:
         out = Path(copy)/"corpus"
@@ -122,6 +124,21 @@ def corpora(draw, folder):
         assert file.parent.name != "shards" or damaged(corpus), f"damage in {file.name} is not found"
 
 
+def stored(draw, folder):
+    "The bytes of a stored frame, damaged: refused, or a frame and a region of one shape"
+    import zlib
+
+    from usjepa.data.corpus import pack_frame, unpack_frame
+    image = fan(draw(st.integers(0, 3)), draw(st.sampled_from([1, 7, 64])))
+    content = bytearray(pack_frame(image, image > 9, draw(st.sampled_from([0, 95]))))
+    for _ in range(draw(st.integers(0, 3))): content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    if draw(st.booleans()): del content[draw(st.integers(0, len(content))):]
+    try: frame, region = unpack_frame(bytes(content), draw(st.none() | st.integers(1, 300)), draw(st.booleans()))
+    except zlib.error: return
+    except ValueError as error: return sentence(error)
+    assert frame.shape == region.shape and frame.dtype == np.uint8 and region.dtype == bool
+
+
 def orders(draw, folder):
     "Any groups to sample from"
     from usjepa.data.sampling import BalancedSampler
@@ -139,4 +156,4 @@ def orders(draw, folder):
         assert len(set(rows[:len(sampler)])) == len(sampler), "a frame twice in an epoch"
 
 
-KINDS = dict(folders=folders, corpora=corpora, orders=orders)
+KINDS = dict(folders=folders, corpora=corpora, stored=stored, orders=orders)
