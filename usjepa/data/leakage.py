@@ -20,11 +20,11 @@ from tqdm.auto import tqdm
 
 from ..settings import check_name
 from ..store import build_once, cache_root, code_of, fingerprint, read_json, shipped_data, short_hash, write_json
+from ..image.region import region_code
 from .corpus import Recipe, shrink
 from .duplicates import Signatures, make_signatures, match, thumbnail
 from .frames import clip_of, prepare_clip, read_numbered
 from .outlines import outlines_at
-from ..image.region import region_code
 
 # %% ../../nbs/data/08_leakage.ipynb #log
 log = logging.getLogger("usjepa")
