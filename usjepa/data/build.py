@@ -42,9 +42,10 @@ from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
 from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import other_kind, read_header
-from .frames import PreparedFrame, prepare_clip, score_code
+from .frames import MOST, SUBSTITUTIONS, PreparedFrame, clip_region, prepare_clip, score_code
+from .frames import stand_in_code
 from .leakage import deny_list, exclude_overlap, find_overlap
-from .lenders import natural_sort_key, say_unsure
+from .lenders import say_unsure
 from .outlines import HOW_TO, contact_sheet, least_sure, outlines_of, say_outlines
 from .tasks import load_task
 
@@ -66,6 +67,12 @@ class Work:
     outlines:tuple = () # Of dict: for each file, frame (None: all) → `Outline` that a person drew; (): none
 
 FRAME_BYTES = dict(video=5e3, dicom=300e3, volume=100e3, hdf5=100e3) # A guess, only to cut units
+
+def _natural(text):
+    "A sort key by which 10 comes after 9"
+    parts = re.split(r"([0-9]+)", text)
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 # %% ../../nbs/data/10_build.ipynb #scan
 ARCHIVES = { # Suffix → what unpacks it
@@ -98,7 +105,7 @@ def _join_files(works):
         else: joined.append(replace(work, first=pictures[work.clip]))
         pictures[work.clip] += 1
     for parts in frames.values():
-        parts.sort(key=lambda work: (natural_sort_key(work.frame or work.paths[0]), work.paths))
+        parts.sort(key=lambda work: (_natural(work.frame or work.paths[0]), work.paths))
         paths = tuple(work.paths[0] for work in parts)
         joined.append(replace(parts[0], paths=paths, weight=len(parts), stamp=tuple(work.stamp for work in parts)))
     return joined
@@ -286,6 +293,20 @@ def _judge(frame, recipe, file):
     reason = unusable(frame.image, frame.region, frame.too_colored and recipe.colour == "drop")
     return reason or ("" if frame.found else "no region")
 
+def _region_of(unit, work):
+    "The region of the first clip of a work; None if it cannot be read"
+    try: return clip_region(_clips(unit.source, work)[0], _outlines_of_clip(work, 0))
+    except Exception: return None # It is named when its turn comes
+
+def _lenders(unit, work):
+    "Regions of other works of the patient in a unit, when somebody asks"
+    same = [other for other in unit.works if work.patient and other.patient == work.patient]
+    others = [other for other in same if other.clip != work.clip]
+    def regions():
+        found = [_region_of(unit, other) for other in others[:MOST]]
+        return [region for region in found if region is not None]
+    return regions
+
 def _outcomes(unit):
     "Yield the `Outcome` of all frames of a unit; an error ends a work, not the unit"
     for work in unit.works:
@@ -294,7 +315,7 @@ def _outcomes(unit):
             first = 0
             for clip in _clips(unit.source, work):
                 outlines = _outlines_of_clip(work, first)
-                for frame in prepare_clip(clip, unit.source.options.get("stride", 1), outlines, unit.source.root/path):
+                for frame in prepare_clip(clip, unit.source.options.get("stride", 1), outlines, _lenders(unit, work)):
                     if work.reader == "frames": path = work.paths[frame.number]
                     yield Outcome(work, path, _judge(frame, unit.recipe, unit.source.root/path), clip, frame)
                 first += clip.count
@@ -326,7 +347,8 @@ def _store_frame(outcome, unit, shard):
         patient=unit.hash(outcome.clip.patient or work.patient), clip=clip, frame=number,
         offset=shard.add(member(clip, number, suffix), data), length=len(data),
         height=image.shape[0], width=image.shape[1],
-        hash=short_hash(image.tobytes()), digest=frame_digest(data), score=score_code(outcome.frame))
+        hash=short_hash(image.tobytes()), digest=frame_digest(data),
+        score=score_code(outcome.frame), stand_in=stand_in_code(outcome.frame))
 
 def _digests(unit):
     "Identify the contents of the files of a unit"
@@ -343,18 +365,15 @@ def run_unit(
     rows = []
     seen = 0
     dropped = Counter({(path, "unreadable: it kills the process that reads it"): 1 for path in unit.crashed})
-    unsure = Counter() # What stands in for outlines that are not believed → frames
     shard = Shard(unit.out/"shards")
     for outcome in _outcomes(unit):
         seen += outcome.clip is not None
         if outcome.reason: dropped[outcome.path, outcome.reason] += 1
-        else:
-            rows.append(_store_frame(outcome, unit, shard))
-            unsure[outcome.frame.fallback] += 1
+        else: rows.append(_store_frame(outcome, unit, shard))
     name = shard.close()
     table = pa.Table.from_pylist([dict(row, shard=name) for row in rows], SCHEMA)
     lines = [(file_id(unit.key, unit.source.name, path), n, reason) for (path, reason), n in dropped.items()]
-    about = dict(shard=name, seen=seen, dropped=lines, unsure=unsure, contents=_digests(unit))
+    about = dict(shard=name, seen=seen, dropped=lines, contents=_digests(unit))
     return save_table(table.replace_schema_metadata(dict(unit=json.dumps(about))), unit.out/"parts", unit.name)
 
 # %% ../../nbs/data/10_build.ipynb #executor
@@ -467,9 +486,9 @@ def _counts(parts, kept):
         count["files"] += len(unit.paths)
         count["read"] += _about(part)["seen"]
         count["kept"] += len(rows)
-        unsure = _about(part)["unsure"]
-        count["borrowed"] += unsure.get("borrowed", 0)
-        count["whole"] += unsure.get("frame", 0)
+        _, borrowed, whole = np.bincount(rows["stand_in"].to_numpy(), minlength=len(SUBSTITUTIONS)).tolist()
+        count["borrowed"] += borrowed
+        count["whole"] += whole
         for _, n, reason in _about(part)["dropped"]: count["dropped"][reason.partition(":")[0]] += n
         if len(rows) < len(part): count["dropped"]["excluded"] += len(part) - len(rows)
     return list(counts.values())

@@ -38,9 +38,15 @@ def decode_region(
     code:bytes, # From `encode_region`
     shape:tuple, # (H, W)
 )->np.ndarray: # (H, W) bool
-    "Read a region from run lengths; raises ValueError if they are those of another shape"
+    "Read a region from run lengths; raises ValueError if they are damaged, or those of another shape"
     most = 4*(shape[0]*shape[1] + 1) # Bytes: a run for each pixel
-    runs = np.frombuffer(zlib.decompressobj().decompress(code, most), "<u4")
+    unpacking = zlib.decompressobj()
+    try: content = unpacking.decompress(code, most + 1)
+    except zlib.error as error: raise ValueError(f"the region is damaged: {error}") from error
+    if len(content) > most: raise ValueError("the region has another shape than the image")
+    if not unpacking.eof or unpacking.unused_data: raise ValueError("the region is cut off, or something follows it")
+    if len(content) % 4: raise ValueError("the region is damaged: expected whole numbers of 4 bytes")
+    runs = np.frombuffer(content, "<u4")
     if runs.sum() != shape[0]*shape[1]: raise ValueError("the region has another shape than the image")
     return np.repeat(np.arange(len(runs)) % 2 > 0, runs).reshape(shape)
 
@@ -72,6 +78,7 @@ def pack_frame(
     quality:int=95, # Of the JPEG, 1 to 100; 0: without compression
 )->bytes: # A JPEG file, or a PGM file
     "Put an image and its region into one file"
+    if image.dtype != np.uint8: raise ValueError(f"found pixels of {image.dtype}, expected uint8")
     code = encode_region(region)
     if len(code) > 65000:
         raise ValueError(f"found a region of {len(code)} bytes, expected a shape of at most 65000: is it noise?")
@@ -93,7 +100,7 @@ def _open_jpeg(data):
 
 def _open_pgm(data):
     "Image, and code of its region, of a PGM file"
-    head = re.match(rb"P5\n(\d{1,5}) (\d{1,5})\n255\n", data)
+    head = re.match(rb"P5\n([1-9]\d{0,4}) ([1-9]\d{0,4})\n255\n", data)
     if not head: raise ValueError("this PGM has another header than ours")
     width, height = map(int, head.groups())
     end = head.end() + height*width
@@ -178,10 +185,11 @@ _NAME = pa.dictionary(pa.int32(), pa.string())
 SCHEMA = pa.schema(dict(
     dataset=_NAME, row=pa.int16(), organ=_NAME, frame_type=_NAME, # Of the source; `row` is of Table 3, 0: none
     patient=pa.uint64(), clip=pa.uint64(), frame=pa.int32(), # Hashed ids, and the number in the clip
-    shard=_NAME, offset=pa.int64(), length=pa.int32(), # Where the JPEG is, bytes
+    shard=_NAME, offset=pa.int64(), length=pa.int32(), # Where the frame is, bytes
     height=pa.int16(), width=pa.int16(), # Pixels, as stored
-    hash=pa.uint64(), digest=pa.uint64(), # Of the prepared pixels; of the JPEG, from `frame_digest`
-    score=pa.uint8())) # Of the outline, from `score_code`; none, or no such column: not known
+    hash=pa.uint64(), digest=pa.uint64(), # Of the prepared pixels; as stored, from `frame_digest`
+    score=pa.uint8(), # Of the outline, from `score_code`; none, or no such column: not known
+    stand_in=pa.uint8())) # What stands in for an outline that was not believed, from `stand_in_code`
 
 def save_table(
     table:pa.Table, # Rows

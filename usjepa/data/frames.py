@@ -24,8 +24,8 @@ from tqdm.auto import tqdm
 
 from ..image.preprocess import MAX_COLOR, prepare, resize
 from ..image.readers import Clip, open_clips
-from ..image.region import locate_region, region_code
-from .lenders import UNSURE, believed, recordings_beside, say_unsure, shared_region, spread_frames
+from ..image.region import Region, locate_region, region_code
+from .lenders import UNSURE, believed, say_unsure, shared_region, spread_frames
 from .outlines import outlines_at
 from ..store import HINT, build_once, cache_root, code_of, fingerprint, shown, shown_error
 
@@ -40,25 +40,25 @@ class PreparedFrame:
     image:np.ndarray = None # (H, W) uint8, gray; None: the frame cannot be read
     region:np.ndarray = None # (H, W) bool
     shared:bool = False # The region is that of the clip
-    found:bool = False # The region was found; else it is the whole frame
+    found:bool = False # There is something to find a region in
     too_colored:bool = False # A share of `MAX_COLOR` or more, so nothing was inpainted
     error:str = "" # Why it cannot be read
     score:float = 0. # Of the outline, in [0,1]: how probably it is right; 1: drawn by hand
     by_hand:bool = False # A person drew the outline
-    fallback:str = "" # As of `Region`, or borrowed: the outline is that of a recording beside it
+    fallback:str = "" # As of the `Region` that was believed (00_lenders)
 
 # %% ../../nbs/data/01_frames.ipynb #prepare-clip
 def prepare_clip(
     clip, # From `open_clips`, `open_pictures` or `clip_of`
     stride:int=1, # Every how many frames
     outlines:dict=None, # Frame, or None for all others → `Outline` that a person drew, or None
-    path=None, # Its file, beside which others lie that may lend their outline; None: nothing is borrowed
+    lenders=None, # As for `believed`; None: an unsure outline is kept
 ): # Yields a `PreparedFrame` each
     "Prepare the frames of a clip, with one region; a frame of another shape has its own"
     outlines = outlines or {}
     few = spread_frames(clip)
     shared = shared_region(few, clip.tags)
-    if shared is not None: shared = believed(shared, path)
+    if shared is not None: shared = believed(shared, lenders)
     numbers = range(0, 1 << 40, stride) # To the end, whatever the file declares
     frames = few if clip.count == 1 else clip.read(numbers)
     for number, frame in zip(numbers, frames):
@@ -70,7 +70,7 @@ def prepare_clip(
             yield _prepare_by_hand(number, frame, outline)
             continue
         together = shared is not None and shared.mask.shape == frame.shape[:2]
-        found = shared if together else believed(locate_region(frame), path)
+        found = shared if together else believed(locate_region(frame), lenders)
         yield _prepare_found(number, frame, found, together)
 
 def _prepare_found(number, frame, found, together):
@@ -94,8 +94,20 @@ def clip_of(
     def read(wanted): return (frames[i] for i in takewhile(lambda i: i < len(frames), wanted))
     return Clip(len(frames), read, tags=tags)
 
+# %% ../../nbs/data/01_frames.ipynb #clip-region
+def clip_region(
+    clip, # From `open_clips`, `open_pictures` or `clip_of`
+    outlines:dict=None, # As for `prepare_clip`
+)->Region: # None if its frames have several shapes; raises OSError if there is none
+    "Find the region that a clip may lend: one that a person drew, with a score of 1, or that of its frames"
+    few = spread_frames(clip)
+    drawn = [outline for outline in (outlines or {}).values() if outline is not None]
+    if not drawn: return shared_region(few, clip.tags)
+    return Region(drawn[0].region(few[0].shape[:2]), "hull", 1., "", [np.array(part) for part in drawn[0].polygons])
+
 # %% ../../nbs/data/01_frames.ipynb #score
 BY_HAND = 255 # A person drew the outline
+SUBSTITUTIONS = ("", "borrowed", "whole") # An outline of its own, of another recording, the whole frame
 
 def score_code(
     frame:PreparedFrame, # From `prepare_clip`
@@ -109,9 +121,14 @@ def scores_of(
     "Read the scores of outlines"
     return np.minimum(np.asarray(codes, np.float32)/254, 1)
 
-# %% ../../nbs/data/01_frames.ipynb #frames
-SUBSTITUTIONS = ("", "borrowed", "frame") # An outline of its own, of a recording beside it, the whole frame
+# %% ../../nbs/data/01_frames.ipynb #stand-in
+def stand_in_code(
+    frame:PreparedFrame, # From `prepare_clip`
+)->int: # A place in `SUBSTITUTIONS`
+    "Write what stands in for an outline that was not believed"
+    return SUBSTITUTIONS.index(frame.fallback) if frame.fallback in SUBSTITUTIONS else 0
 
+# %% ../../nbs/data/01_frames.ipynb #frames
 @dataclass
 class Frames:
     "Prepared frames: what pretraining and probing read"
@@ -221,7 +238,7 @@ def file_stamp(
     try: info = os.stat(path)
     except OSError: return ""
     if time.time_ns() - info.st_mtime_ns < _FRESH: return ""
-    return f"{os.fsencode(path).hex()} {info.st_size} {info.st_mtime_ns}"
+    return f"{os.fsencode(os.path.abspath(path)).hex()} {info.st_size} {info.st_mtime_ns}"
 
 def file_contents(
     paths:list, # (n,) Path
@@ -263,7 +280,7 @@ def read_numbered(
     return [found.get(key) for key in zip(paths, numbers)], tags
 
 # %% ../../nbs/data/01_frames.ipynb #prepare-rows
-def _prepare_rows(paths, numbers, outlines, size, borrow=False):
+def _prepare_rows(paths, numbers, outlines, size, lenders=None):
     "Each frame of a clip as a `PreparedFrame` of one size, None for those that cannot be read"
     frames, tags = read_numbered(paths, numbers)
     frames = [None if frame is None else _gray_if_equal(frame) for frame in frames]
@@ -274,8 +291,7 @@ def _prepare_rows(paths, numbers, outlines, size, borrow=False):
     for places in clips:
         clip = clip_of([frames[place] for place in places], tags)
         drawn = {number: outlines[place] for number, place in enumerate(places)}
-        path = paths[places[0]] if borrow else None
-        for place, frame in zip(places, prepare_clip(clip, 1, drawn, path)): prepared[place] = _resized(frame, size)
+        for place, frame in zip(places, prepare_clip(clip, 1, drawn, lenders)): prepared[place] = _resized(frame, size)
     return prepared
 
 def _resized(frame, size):
@@ -283,20 +299,40 @@ def _resized(frame, size):
     return replace(frame, image=image, region=region)
 
 # %% ../../nbs/data/01_frames.ipynb #wanted
+MOST = 16 # Recordings of a patient that are asked
+
 _CODE = ( # Modules that decide what is in the cache
     "image.readers", "image.preprocess", "data.lenders", "data.outlines", "data.frames")
 
 @dataclass
-class _Wanted:
+class Wanted:
     "A list of frames to prepare"
     paths:list # (n,) Path
     numbers:list # (n,) int: frame of each file
     outlines:list # (n,) `Outline` that a person drew, or None
     clips:list # Of lists of rows: frames that share a region
-    size:int # Pixels
+    size:int # Pixels; None: their own
+    patients:list # (n,) str: whose they are; empty: not known
 
     def of(self, rows): # As `_prepare_rows` takes them
         return [[column[row] for row in rows] for column in (self.paths, self.numbers, self.outlines)]
+
+    def lenders(self, rows): # Function for `believed`; rows of a clip
+        "Regions of other recordings of the same patient, when somebody asks"
+        patient = self.patients[rows[0]]
+        others = [other for other in self.clips if patient and other != rows and self.patients[other[0]] == patient]
+        def regions():
+            found = [self.region(other) for other in others[:MOST]]
+            return [region for region in found if region is not None]
+        return regions
+
+    def region(self, rows): # `Region`; None if the clip has none
+        "Find the region that a clip may lend"
+        paths, numbers, outlines = self.of(rows)
+        frames, tags = read_numbered(paths, numbers)
+        drawn = dict(enumerate(outlines))
+        try: return clip_region(clip_of([frame for frame in frames if frame is not None], tags), drawn)
+        except (OSError, IndexError): return None
 
     @cached_property
     def keys(self): # (m,) str: what each clip depends on
@@ -325,12 +361,15 @@ def load_frames(
     clips=None, # (n,) names: frames of one name share their region; None: none do
     numbers=None, # (n,) frame of each file, from 0; None: the first
     max_unreadable:float=.01, # Share of unreadable files that stops the work
+    patients=None, # (n,) names: an unsure outline may be that of another clip of the patient; None or "": not known
 )->Frames: # In the order of `paths`
     "Read and prepare frames, or find them prepared"
     # OSError: too many files cannot be read; ValueError: an outline that a person drew cannot be meant
     paths = [Path(os.fsdecode(path)) for path in paths]
     numbers = [0]*len(paths) if numbers is None else [int(number) for number in numbers]
-    wanted = _Wanted(paths, numbers, outlines_at(paths, numbers), _rows_of_clips(len(paths), clips), size)
+    patients = [""]*len(paths) if patients is None else list(map(str, patients))
+    clips = _rows_of_clips(len(paths), clips)
+    wanted = Wanted(paths, numbers, outlines_at(paths, numbers), clips, size, patients)
     cache = cache_root()/"frames"/fingerprint(wanted.keys, wanted.clips)[:24]
     folder = build_once(cache, lambda part: _write_frames(part, wanted))
     found = _read_frames(folder, size)
@@ -394,12 +433,12 @@ def _borrow(folder, found, unsure, wanted):
     fallbacks = found.fallbacks.copy()
     place_of_row = {row: place for place, row in enumerate(found.kept.tolist())}
     for rows in unsure:
-        for row, frame in zip(rows, _prepare_rows(*wanted.of(rows), wanted.size, borrow=True)):
-            if frame is None or frame.fallback not in SUBSTITUTIONS: continue
+        for row, frame in zip(rows, _prepare_rows(*wanted.of(rows), wanted.size, wanted.lenders(rows))):
+            if frame is None or row not in place_of_row: continue
             place = place_of_row[row]
             images[place] = frame.image
             regions[place] = frame.region
-            fallbacks[place] = SUBSTITUTIONS.index(frame.fallback)
+            fallbacks[place] = stand_in_code(frame)
     _save_frames(folder, replace(found, images=images, regions=regions, fallbacks=fallbacks))
 
 def _with_borrowed(found, wanted):
@@ -407,9 +446,9 @@ def _with_borrowed(found, wanted):
     low = set(found.kept[found.scores < UNSURE].tolist())
     unsure = [rows for rows in wanted.clips if low.intersection(rows)]
     if not unsure: return found
-    beside = [path for rows in unsure for path in recordings_beside(wanted.paths[rows[0]])]
-    stamps = [file_stamp(path) for path in beside]
-    cache = cache_root()/"frames"/fingerprint(found.key, wanted.keys, wanted.clips, stamps)[:24]
+    _, patients = np.unique(wanted.patients, return_inverse=True)
+    known = [bool(patient) for patient in wanted.patients]
+    cache = cache_root()/"frames"/fingerprint(found.key, wanted.keys, wanted.clips, patients, known)[:24]
     frames = _read_frames(build_once(cache, lambda part: _borrow(part, found, unsure, wanted)), wanted.size)
     _, borrowed, whole = np.bincount(frames.fallbacks, minlength=len(SUBSTITUTIONS))
     if borrowed + whole: log.warning("%s", say_unsure(borrowed, whole))

@@ -23,7 +23,7 @@ from ..store import build_once, cache_root, code_of, fingerprint, read_json, shi
 from ..image.region import region_code
 from .corpus import Recipe, shrink
 from .duplicates import Signatures, make_signatures, match, thumbnail
-from .frames import clip_of, prepare_clip, read_numbered
+from .frames import Wanted, clip_of, prepare_clip, read_numbered
 from .outlines import outlines_at
 
 # %% ../../nbs/data/08_leakage.ipynb #log
@@ -89,7 +89,7 @@ def _sign_frame(frame):
     image, region = shrink(frame.image, frame.region, Recipe().size)
     return thumbnail(image, region), short_hash(image.tobytes())
 
-def _sign_clip(rows):
+def _sign_clip(rows, lenders):
     "Signatures of the rows of one clip: list of (row, thumbnail, pixel hash); a frame that cannot be read has none"
     frames, tags = read_numbered([Path(path) for path in rows.path], list(rows.number))
     readable = [place for place, frame in enumerate(frames) if frame is not None]
@@ -97,7 +97,7 @@ def _sign_clip(rows):
     outlines = outlines_at(rows.path, rows.number)
     drawn = {number: outlines[place] for number, place in enumerate(readable)}
     clip = clip_of([frames[place] for place in readable], tags)
-    prepared = prepare_clip(clip, 1, drawn, rows.path.iloc[0])
+    prepared = prepare_clip(clip, 1, drawn, lenders)
     return [(rows.index[place], *_sign_frame(frame)) for place, frame in zip(readable, prepared)]
 
 def sign_task(
@@ -107,16 +107,21 @@ def sign_task(
     "Make the signatures of the frames of a task"
     frames = task.frames.reset_index(drop=True)
     frames = frames[frames.split.isin(sides)]
-    clips = [rows for _, rows in frames.groupby("clip", sort=False)]
+    clips = [rows.tolist() for rows in frames.reset_index(drop=True).groupby("clip", sort=False).indices.values()]
+    paths = [Path(path) for path in frames.path]
+    groups = list(frames.group) if "group" in frames else [""]*len(frames)
+    wanted = Wanted(paths, list(frames.number), outlines_at(paths, frames.number), clips, None, groups)
+    def sign(rows): return _sign_clip(frames.iloc[rows], wanted.lenders(rows))
     def make():
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = tqdm(pool.map(_sign_clip, clips), desc=task.name, total=len(clips), unit="clip", leave=False)
+            jobs = tqdm(pool.map(sign, clips), desc=task.name, total=len(clips), unit="clip", leave=False)
             signed = [one for clip in jobs for one in clip]
         rows, thumbs, pixels = zip(*signed) if signed else ([], [], [])
         return make_signatures(rows, thumbs, pixels)
     content = {path: fingerprint(Path(path)) for path in set(frames.path)}
-    names = [[content[path], int(n), str(clip)] for path, n, clip in zip(frames.path, frames.number, frames["clip"])]
-    drawn = [outline and outline.polygons for outline in outlines_at(frames.path, frames.number)]
+    columns = frames.path, frames.number, frames["clip"], groups
+    names = [[content[path], int(n), str(clip), str(group)] for path, n, clip, group in zip(*columns)]
+    drawn = [outline and outline.polygons for outline in wanted.outlines]
     ours = code_of("image.readers", "image.preprocess", "data.lenders", "data.outlines", "data.frames", "data.corpus")
     code = fingerprint(ours, region_code())
     return _cached_signatures([names, drawn, frames.index.tolist(), code], make)

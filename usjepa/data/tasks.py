@@ -59,7 +59,7 @@ class Split:
         size:int=224, # Pixels
     )->Frames: # As from `load_frames`
         "Prepare the frames, or find them prepared"
-        return load_frames(self.paths, size, self.clips, self.numbers)
+        return load_frames(self.paths, size, self.clips, self.numbers, patients=self.groups)
 
 # %% ../../nbs/data/03_tasks.ipynb #task
 @dataclass(frozen=True)
@@ -434,7 +434,7 @@ def look_alikes(
     frames:pd.DataFrame, # Of a task
 )->np.ndarray: # (n,) int: one number for all frames that pairs of copies connect
     "Chain frames that look alike"
-    prepared = load_frames(frames.path, clips=list(frames["clip"]), numbers=frames.number)
+    prepared = load_frames(frames.path, clips=list(frames["clip"]), numbers=frames.number, patients=frames.group)
     signatures = sign_frames(prepared)
     pairs = match(signatures, signatures)
     rows, others = prepared.kept[pairs.a], prepared.kept[pairs.b]
@@ -486,7 +486,7 @@ def keys_of(
 def _with_pictures(task):
     "A task whose stills are known by their pixels"
     used = used_frames(task.frames)
-    prepared = load_frames(used.path, clips=list(used["clip"]), numbers=used.number)
+    prepared = load_frames(used.path, clips=list(used["clip"]), numbers=used.number, patients=used.group)
     return join_pictures(task, pd.Series(keys_of(prepared), used.index[prepared.kept]))
 
 def _with_two_labels(task):
@@ -522,7 +522,7 @@ def find_duplicates(
 )->pd.DataFrame: # a, b (ids), split_a, split_b, same_patient, exact, correlation
     "List pairs of frames in different parts that show the same picture"
     frames = used_frames(task.frames)
-    prepared = load_frames(frames.path, clips=list(frames["clip"]), numbers=frames.number)
+    prepared = load_frames(frames.path, clips=list(frames["clip"]), numbers=frames.number, patients=frames.group)
     frames = frames.iloc[prepared.kept]
     signatures = sign_frames(prepared)
     order = frames.split.map(PARTS.index).to_numpy()
@@ -589,7 +589,7 @@ def _sizes(paths):
 def _check_files(task):
     "Rows about files: how many open, their sizes, labels, and the same picture in two parts"
     used = used_frames(task.frames)
-    kept = load_frames(used.path, clips=list(used["clip"]), numbers=used.number).kept
+    kept = load_frames(used.path, clips=list(used["clip"]), numbers=used.number, patients=used.group).kept
     yield "files that open", f"{len(kept)} of {len(used)}", _verdict(len(kept) == len(used))
     yield "widths and heights, pixels", _sizes(used.path.iloc[kept]), "ok"
     for name in PARTS:

@@ -78,7 +78,7 @@ def prepared_chunks(
 ): # Yields lines that can be read, and their `Frames`
     "Prepare listed frames, or find them prepared"
     for part in _chunks(frames):
-        prepared = load_frames(part.path, 224, list(part["clip"]), part.number, max_unreadable=1.)
+        prepared = load_frames(part.path, 224, list(part["clip"]), part.number, 1., part.patient)
         yield part.iloc[prepared.kept], prepared
 
 def _corpus_frames(corpus, rows):

@@ -140,7 +140,7 @@ def prepare_task(
     for part in PARTS:
         table = ordered[ordered.split == part]
         if few: table = _few_rows(table)
-        frames[part] = load_frames(table.path, size, list(table["clip"]), table.number)
+        frames[part] = load_frames(table.path, size, list(table["clip"]), table.number, patients=table.group)
         tables.append(table.iloc[frames[part].kept])
     keys = [key for part in PARTS for key in keys_of(frames[part])] if "content" in task.frames else []
     table = pd.concat(tables)

@@ -185,8 +185,9 @@ def reading(
             yield
     except Exception as error:
         if str(error).startswith("cannot read"): raise
-        reason = " ".join(str(error).split()).replace(str(path), "it") # Of several lines
-        reason = reason[:500] or "no details"
+        reason = str(error)
+        if os.sep in str(path): reason = reason.replace(str(path), "it") # A short name may be part of a word
+        reason = " ".join(reason.split())[:500] or "no details" # Of several lines
         raise OSError(f"cannot read {path}: {type(error).__name__}: {reason}") from error
 
 # %% ../../nbs/image/01_readers.ipynb #read-picture

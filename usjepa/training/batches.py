@@ -50,7 +50,7 @@ class Corpus:
 def _task_corpus(task, size):
     "The training frames of a `Task`"
     train = task.frames[task.frames.split == "train"]
-    frames = load_frames(train.path, size, train["clip"].tolist(), train.number)
+    frames = load_frames(train.path, size, train["clip"].tolist(), train.number, patients=train.group)
     train = train.iloc[frames.kept]
     return Corpus(
         read=frames.read,
