@@ -46,7 +46,7 @@ from .frames import MOST, SUBSTITUTIONS, PreparedFrame, clip_region, prepare_cli
 from .frames import stand_in_code
 from .leakage import deny_list, exclude_overlap, find_overlap
 from .lenders import say_unsure
-from .outlines import HOW_TO, contact_sheet, least_sure, outlines_of, say_outlines
+from .outlines import HOW_TO, OUTLINES, contact_sheet, least_sure, outlines_of, say_outlines
 from .tasks import load_task
 
 # %% ../../nbs/data/10_build.ipynb #log
@@ -114,6 +114,7 @@ def _share_files(group, files):
     "Give each file of a folder to the first of its sources that wants it"
     found = [Found(source) for source in group]
     for path, info, reason in files:
+        if Path(path).name == OUTLINES: reason = "outlines that a person drew" # Read with the files they are about
         one = found[0]
         if not reason: reason = "left out by the patterns of its dataset"
         for candidate in found if info else ():
@@ -519,12 +520,15 @@ def _name_frames(units, frames):
         yield readable(path)[-20:] if named else file_id(unit.key, unit.source.name, path)
 
 def _draw_least_sure(file, corpus, units):
-    "Draw the frames whose outlines are least sure, each with its score and file"
-    rows = least_sure(corpus.scores, corpus.numbers("clip"))
+    "Draw the frames whose outlines are least sure, then some that a person drew, each with its score and file"
+    by_hand = np.flatnonzero(corpus.scores == 1)
+    _, first = np.unique(corpus.numbers("clip")[by_hand], return_index=True)
+    rows = np.concatenate([least_sure(corpus.scores, corpus.numbers("clip")), by_hand[first][:12]]).astype(int)
     if len(rows) == 0: return file.unlink(missing_ok=True)
     frames = zip(corpus.numbers("clip")[rows].tolist(), corpus.numbers("frame")[rows].tolist())
     names = _name_frames(units, frames)
-    words = [f"{score:.2f} {name}" for score, name in zip(corpus.scores[rows], names)]
+    words = ["by hand" if score == 1 else f"{score:.2f}" for score in corpus.scores[rows]]
+    words = [f"{word} {name}" for word, name in zip(words, names)]
     sheet = contact_sheet(*zip(*(corpus[row] for row in rows)), words)
     with write_atomically(file, "wb") as f: f.write(cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
 

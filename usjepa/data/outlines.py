@@ -20,6 +20,7 @@ import numpy as np
 from ..image.readers import open_clips, place_of
 from ..image.region import paint
 from ..settings import check_name
+from ..store import HINT
 
 # %% ../../nbs/data/00_outlines.ipynb #outline
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ def _read_outlines(file):
         name, frame, outline = _read_line(line, f"{file}, line {number}")
         path = os.path.join(os.path.dirname(file), name)
         info = _picture(path)
-        if info is None: raise ValueError(f"{outline.where} names a file that is not there: expected a path from here")
+        if info is None:
+            wanted = f"expected a path below {os.path.dirname(file)}, found {name!r}"
+            raise ValueError(f"{outline.where} names a file that is not there: {wanted}; {HINT}")
         frames = found.setdefault(place_of(info), {})
         if frame in frames: raise ValueError(f"{outline.where} outlines the same frames as {frames[frame].where}")
         _check_fits(outline, path, frame, info)

@@ -264,7 +264,8 @@ def seen_in_pretraining(
     held_out = pretraining.get("held_out", {}).get(dataset, ["published"])
     if split in held_out or split == "published" and corpus == dataset: return ""
     tested = f"{public_name(dataset)} ({split})"
-    return f"left out: pretrained on {public_name(corpus)}, which may show patients that {tested} tests"
+    hint = "build its corpus with this task in exclude, or ask another encoder, such as dinov2-small"
+    return f"left out: pretrained on {public_name(corpus)}, which may show patients that {tested} tests; {hint}"
 
 def seen_by_content(
     pretraining:dict, # As in `seen_in_pretraining`
@@ -278,7 +279,8 @@ def seen_by_content(
     distance = np.array([np.bitwise_count(learned ^ look).min() for look in prepared.looks])
     copies = int((distance <= 2).sum()) # Frames of two patients differ in 4 bits at least
     if copies < .01*len(distance): return ""
-    return f"left out: {copies} of {len(distance)} frames look like frames of its pretraining"
+    seen = f"{copies} of {len(distance)} frames look like frames of its pretraining"
+    return f"left out: {seen}; ask another encoder, such as dinov2-small"
 
 def why_seen(pretraining, prepared, names, simulated):
     "Why a student may not be judged: own data are known by content, all others by name"
