@@ -8,6 +8,7 @@ __all__ = ['UNIT', 'KINDS', 'distance', 'is_on_black', 'Evidence', 'gather', 'Tr
 
 # %% ../../nbs/image/03_outlines.ipynb #imports
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -19,6 +20,11 @@ TOL = 1.3 # A point this near to a curve lies on it, pixels
 
 def square(k): return np.ones((k, k), np.uint8)
 def disc(k): return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k))
+
+def count(mask):
+    "How many are true in each row of a (n,k) bool"
+    if mask.shape[1] == 0: return np.zeros(len(mask), np.int32)
+    return cv2.reduce(mask.view(np.uint8), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
 
 # %% ../../nbs/image/03_outlines.ipynb #background-levels
 def _peaks(counts, least):
@@ -194,19 +200,24 @@ class Flank:
         "The same on the other side of a column"
         return Flank(2*axis - self.a, -self.b)
 
+@cache
+def _pairs_of(n):
+    "Pairs of 18 of n points, evenly spread: (153,) first and second"
+    places = np.linspace(0, n - 1, 18).astype(int)
+    first, second = np.triu_indices(18, 1)
+    return places[first], places[second]
+
 def _lines(points, size):
     "Lines through pairs of 18 points, downwards: (k,2) points, (k,2) steps, (k,) lengths; none is flat or short"
-    places = np.linspace(0, len(points) - 1, 18)
-    anchors = points[places.astype(int)]
-    first, second = np.triu_indices(18, 1)
-    step = anchors[second] - anchors[first]
-    upwards = step[:, 1:] < 0
-    step *= np.where(upwards, -1, 1).astype(np.float32)
+    first, second = _pairs_of(len(points))
+    through = points[first]
+    step = points[second] - through
+    upwards = step[:, 1] < 0
+    step[upwards] *= -1
     length = np.hypot(*step.T)
     is_long = length > .08*size
     is_steep = step[:, 1] > .12*length
-    good = is_long & is_steep
-    through = anchors[first]
+    good = np.flatnonzero(is_long & is_steep)
     return through[good], step[good], length[good]
 
 def _offsets(points, through, step, length):
@@ -219,8 +230,8 @@ def _offsets(points, through, step, length):
 
 def _candidates(off, step, length):
     "For each flank of `vote_flanks`, how many points lie beyond each line and which lines it may be, (k,) each"
-    left_of = np.count_nonzero(off < -2*TOL, axis=1)
-    right_of = np.count_nonzero(off > 2*TOL, axis=1)
+    left_of = count(off < -2*TOL)
+    right_of = count(off > 2*TOL)
     dx, dy = step.T
     steep = dy > .5*length
     return [
@@ -251,7 +262,7 @@ def vote_flanks(
     if len(through) == 0: return none
     off = _offsets(points, through, step, length)
     on_line = abs(off) < TOL
-    support = np.count_nonzero(on_line, axis=1)
+    support = count(on_line)
     flanks = []
     for beyond, allowed in _candidates(off, step, length):
         votes = np.where(allowed, support - 1.5*beyond, -1)
@@ -282,11 +293,11 @@ def vote_levels(
     q = np.where(votes, side*values, -1e9)
     highest = q.max(1, initial=-1e9, keepdims=True)
     bins = (highest - q)/_STEP # 0: the highest
-    counts = votes & (bins < _REACH)
+    counts = np.flatnonzero(votes & (bins < _REACH))
     first = _WIDE*row[:, None] + 7
-    places = (bins + first)[counts].astype(np.intp)
+    places = (bins + first).take(counts).astype(np.intp)
     counted = _summed(places, None, rows)
-    total = _summed(places, q[counts], rows)
+    total = _summed(places, q.take(counts), rows)
     within = counted[:, 12:] - counted[:, 6:-6] # Three steps up, three down
     beyond = counted[:, 3:-9]
     score = within - 1.5*beyond
@@ -295,7 +306,7 @@ def vote_levels(
     near = np.maximum(within[row, best], 1)
     near_total = total[row, best + 12] - total[row, best + 6]
     level = side[:, 0]*near_total/near
-    enough = np.count_nonzero(votes, axis=1) >= 5
+    enough = count(np.ascontiguousarray(votes)) >= 5
     return np.where(enough, level, 0.), np.where(enough, most, 0.)
 
 # %% ../../nbs/image/03_outlines.ipynb #pairs
@@ -340,6 +351,7 @@ def _leans(flank):
 
 def _parallels(t, left, right):
     "To leaning flanks, the parallel that bounds the other side"
+    if not _leans(left) and not _leans(right): return []
     x, y = t.points.T
     slope = np.array([[left.b], [right.b]])
     length = np.hypot(1, slope)
@@ -542,15 +554,20 @@ def _bows(t, pairs, end):
     x = _across(x)
     return np.stack([x, height(x)], -1)
 
-def _curves(t, pairs, end):
-    "Sample an end from flank to flank: (p,33,2)"
+def _arcs(pairs, end):
+    "Sample an arc about the apex from flank to flank: (p,33,2)"
     flank_angles = np.arctan(pairs.b)
     angle = _across(flank_angles)
     ray = np.stack([np.sin(angle), np.cos(angle)], -1)
-    arc = pairs.apex[:, None] + end.radius[:, None, None]*ray
-    bow = _bows(t, pairs, end)
+    return pairs.apex[:, None] + end.radius[:, None, None]*ray
+
+def _curves(t, pairs, end):
+    "Sample an end from flank to flank: (p,33,2)"
+    if end.arc.all(): return _arcs(pairs, end)
+    bows = _bows(t, pairs, end)
+    if not end.arc.any(): return bows
     is_arc = end.arc[:, None, None]
-    return np.where(is_arc, arc, bow)
+    return np.where(is_arc, _arcs(pairs, end), bows)
 
 # %% ../../nbs/image/03_outlines.ipynb #propose
 KINDS = ("fan", "quad", "hull", "full")
@@ -569,15 +586,23 @@ def evenly(
     n:int=66, # Points
 )->np.ndarray: # (n,2)
     "Walk along a closed polygon, from its top left corner on"
-    start = polygon.sum(1).argmin()
+    x, y = polygon.T
+    start = (x + y).argmin()
     closed = np.concatenate([polygon[start:], polygon[:start + 1]])
-    steps = np.diff(closed, axis=0)
-    lengths = np.hypot(*steps.T)
-    walked = np.concatenate([[0], np.cumsum(lengths)])
-    stops = np.linspace(0, walked[-1], n, endpoint=False)
-    x = np.interp(stops, walked, closed[:, 0])
-    y = np.interp(stops, walked, closed[:, 1])
-    return np.stack([x, y], 1)
+    x, y = closed.T
+    walked = np.zeros(len(closed))
+    np.cumsum(np.hypot(x[1:] - x[:-1], y[1:] - y[:-1]), out=walked[1:])
+    stops = np.arange(n)*(walked[-1]/n)
+    points = np.empty((n, 2))
+    points[:, 0] = np.interp(stops, walked, x)
+    points[:, 1] = np.interp(stops, walked, y)
+    return points
+
+@cache
+def _frame(h, w):
+    "The outline of the frame itself, (66,2)"
+    frame = np.array([[0, 0], [w, 0], [w, h], [0, h]]) - .5
+    return evenly(frame)
 
 def as_seen(
     t:Trace, # Boundary
@@ -627,7 +652,6 @@ def propose(
         found.append((polygons, kinds, sources, flanks))
         others = np.stack([evenly(t.corners), as_seen(t)])
         found.append((others, [2, 2], [source]*2, np.zeros((2, 4))))
-    frame = np.array([[0, 0], [w, 0], [w, h], [0, h]]) - .5
-    found.append((evenly(frame)[None], [3], [len(maps)], np.zeros((1, 4))))
+    found.append((_frame(h, w)[None], [3], [len(maps)], np.zeros((1, 4))))
     columns = [np.concatenate(column) for column in zip(*found)]
     return Proposals(*columns, traces)

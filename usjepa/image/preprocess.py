@@ -14,13 +14,27 @@ from .readers import as_frames, to_gray, to_uint8
 from .region import find_region
 
 # %% ../../nbs/image/06_preprocess.ipynb #is-colored
-def _tint(frame, mean):
+def _brightness(channels):
+    "The mean of three channels, rounded, (H,W) uint8"
+    red, green, blue = channels
+    total = cv2.add(red, green, dtype=cv2.CV_16U)
+    total = cv2.add(total, blue, dtype=cv2.CV_16U)
+    return cv2.convertScaleAbs(total, alpha=1/3)
+
+def _median(values):
+    "Of a flat array, by sorting it, which is faster than to look for its middle"
+    values = np.sort(values)
+    half = len(values)//2
+    middle = values[half:half + 1] if len(values) % 2 else values[half - 1:half + 1]
+    return middle.mean()
+
+def _tint(channels, mean):
     "Ratio of each channel to the mean, (3,): the median over lit pixels; 1 where color prevails or all is dark"
-    sample = frame[::3, ::3].reshape(-1, 3)
-    brightness = mean[::3, ::3].ravel()
-    lit = brightness > 40
-    if lit.sum() <= 30: return np.ones(3)
-    tint = np.median(sample[lit]/np.float32(brightness[lit, None]), axis=0)
+    sample = mean[::3, ::3]
+    lit = sample > 40
+    brightness = np.float32(sample[lit])
+    if len(brightness) <= 30: return np.ones(3)
+    tint = [_median(channel[::3, ::3][lit]/brightness) for channel in channels]
     return np.ones(3) if np.ptp(tint) > .5 else tint
 
 def is_colored(
@@ -33,28 +47,43 @@ def is_colored(
     red, green, blue = channels
     off_gray = max(cv2.norm(red, green, cv2.NORM_INF), cv2.norm(red, blue, cv2.NORM_INF))
     if off_gray <= 8: return colored
-    mean = cv2.transform(frame, np.full((1, 3), 1/3, np.float32))
-    limit = np.maximum(cv2.convertScaleAbs(mean, alpha=.18), 24)
-    for channel, ratio in zip(channels, _tint(frame, mean)):
+    mean = _brightness(channels)
+    limit = cv2.max(cv2.convertScaleAbs(mean, alpha=.18), 24)
+    for channel, ratio in zip(channels, _tint(channels, mean)):
         expected = cv2.convertScaleAbs(mean, alpha=ratio)
         colored |= cv2.absdiff(channel, expected) > limit
     return colored
 
+
 # %% ../../nbs/image/06_preprocess.ipynb #find-overlay
+def _around(mask, margin):
+    "Rows and columns of what is set, with a margin"
+    x, y, w, h = cv2.boundingRect(mask)
+    rows = slice(max(0, y - margin), y + h + margin)
+    columns = slice(max(0, x - margin), x + w + margin)
+    return rows, columns
+
+def _without_specks(colored):
+    "Close gaps, and drop parts of less than six pixels"
+    closed = cv2.morphologyEx(colored, cv2.MORPH_CLOSE, disc(3))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
+    large = stats[:, cv2.CC_STAT_AREA] >= 6
+    large[0] = False # The ground
+    return large.astype(np.uint8)[labels]
+
 def find_overlay(
     frame:np.ndarray, # (H,W,1|3) uint8
     region:np.ndarray, # (H,W) bool
 )->tuple: # (H,W) bool colored overlay inside the region, grown by 2 pixels; its share of the image area before that
     "Find colored annotations and flow inside the region"
-    colored = (is_colored(frame) & region).astype(np.uint8)
+    colored = (is_colored(frame) & region).view(np.uint8)
     if not colored.any(): return colored > 0, 0.
-    colored = cv2.morphologyEx(colored, cv2.MORPH_CLOSE, disc(3))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(colored)
-    large = stats[:, cv2.CC_STAT_AREA] >= 6
-    large[0] = False # The ground
-    overlay = large[labels]
-    grown = cv2.dilate(overlay.astype(np.uint8), disc(5)) > 0
-    return grown, float(overlay.mean())
+    around = _around(colored, 4) # The rest of the frame has no part in it
+    overlay = _without_specks(colored[around])
+    grown = np.zeros(colored.shape, bool)
+    grown[around] = cv2.dilate(overlay, disc(5)) > 0
+    return grown, cv2.countNonZero(overlay)/colored.size
+
 
 # %% ../../nbs/image/06_preprocess.ipynb #max-color
 MAX_COLOR = 0.05 # Share of the total image area; from here on color is not inpainted (section 4.3)
@@ -67,7 +96,12 @@ def remove_overlay(
 )->np.ndarray: # (H,W) uint8
     "Inpaint a small overlay; leave a large one, or none, as it is"
     if share == 0 or share >= MAX_COLOR: return gray
-    return cv2.inpaint(gray, overlay.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    mask = overlay.view(np.uint8)
+    around = _around(mask, 9) # Nothing further away takes part
+    clean = gray.copy()
+    clean[around] = cv2.inpaint(gray[around], mask[around], 3, cv2.INPAINT_TELEA)
+    return clean
+
 
 # %% ../../nbs/image/06_preprocess.ipynb #rescale
 def rescale(
@@ -75,7 +109,7 @@ def rescale(
     region:np.ndarray, # (H,W) bool
 )->np.ndarray: # (H,W) uint8; pixels outside the region are mapped alike
     "Map the 2nd and 98th percentile inside the region to the full range"
-    histogram = cv2.calcHist([gray], [0], region.astype(np.uint8), [256], [0, 256]).ravel()
+    histogram = cv2.calcHist([gray], [0], region.view(np.uint8), [256], [0, 256]).ravel()
     counts = histogram.cumsum() # Pixels up to each gray level
     low = int(np.searchsorted(counts, .02*counts[-1]))
     high = int(np.searchsorted(counts, .98*counts[-1]))
@@ -93,7 +127,7 @@ def resize(
     if size is None: return image, region
     shrinks = min(image.shape) >= size
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    region = cv2.resize(region.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    region = cv2.resize(region.view(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT) > 0
     return image, region
 
 # %% ../../nbs/image/06_preprocess.ipynb #prepare

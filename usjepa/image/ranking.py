@@ -124,12 +124,13 @@ class _Sides:
         seen_points = np.count_nonzero(self.seen, axis=2)
         self.count = np.maximum(seen_points, 1)
 
-    def pixels(self, offset):
-        "Places in a flat map, so many pixels outside"
-        moved = self.points + offset*self.normals
-        rounded = moved + .5
-        column = rounded[..., 0].clip(0, self.w - 1)
-        row = rounded[..., 1].clip(0, self.h - 1)
+    def pixels(self, offsets):
+        "Places in a flat map, so many pixels outside, (offsets,n,4,17)"
+        along = np.array(offsets)[:, None, None, None]
+        column = self.points[..., 0] + along*self.normals[..., 0] + .5
+        row = self.points[..., 1] + along*self.normals[..., 1] + .5
+        column = np.minimum(np.maximum(column, 0), self.w - 1)
+        row = np.minimum(np.maximum(row, 0), self.h - 1)
         return row.astype(np.intp)*self.w + column.astype(np.intp)
 
 def _contrasts(sides, maps):
@@ -138,13 +139,10 @@ def _contrasts(sides, maps):
     flat = stack.reshape(-1, len(maps))
     share = sides.seen/(255*sides.count[..., None])
     share = share.astype(np.float32)
-    found = [sides.seen.mean(2)]
-    for offset in (-3, -1, 1, 3):
-        place = sides.pixels(offset)
-        values = flat[place].astype(np.float32) # (n,4,17,maps)
-        means = np.einsum("nsp,nspm->nsm", share, values)
-        found.append(means.reshape(len(means), -1))
-    return found
+    places = sides.pixels((-3, -1, 1, 3))
+    values = flat.take(places, 0).astype(np.float32) # (4,n,4,17,maps)
+    means = np.einsum("nsp,onspm->nosm", share, values)
+    return [sides.seen.mean(2), means.reshape(len(means), -1)]
 
 # %% ../../nbs/image/04_ranking.ipynb #measures
 def _points_in_cells(t, h, w):
@@ -176,7 +174,7 @@ def _explained(masks, rims, sides, proposals):
     "Evidence left out, area without evidence, contour points on the rim; sides that run along evidence"
     shares = np.zeros((len(masks), 5), np.float32)
     along = np.zeros((len(masks), 4), np.float32)
-    pixels = sides.pixels(0)
+    pixels = sides.pixels([0])[0]
     for source, t in enumerate(proposals.traces):
         own = np.flatnonzero(proposals.sources == source)
         if len(own) == 0: continue

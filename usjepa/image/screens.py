@@ -738,6 +738,26 @@ def _converted(echo, beam, depth, r):
     noise = strength*abs(r.standard_normal(scan.shape))
     return np.maximum(scan, level + noise)
 
+def _shows(scan, band):
+    "Say whether a tenth of a band has echo; what the frame has cut off needs none"
+    return not band.any() or (scan[band] > 20).mean() >= .1
+
+def _can_be_outlined(scan, inside, beam, depth):
+    "Say whether top, bottom and one flank show somewhere"
+    top = inside & (depth < .05)
+    bottom = inside & (depth > .95)
+    left = inside & (beam < .05)
+    right = inside & (beam > .95)
+    flank = _shows(scan, left) or _shows(scan, right)
+    return flank and _shows(scan, top) and _shows(scan, bottom)
+
+def _draw_scan(echo, inside, beam, depth, r):
+    "A scan in its frame; what is so dark that nobody could outline it is drawn again, up to ten times"
+    for _ in range(10):
+        scan = _converted(darken(echo, r), beam, depth, r)
+        if _can_be_outlined(scan, inside, beam, depth): break
+    return scan
+
 def _add_panels(image, region, mode, busy, r):
     "Some sides of the frame get a bar"
     for side in range(4):
@@ -767,7 +787,7 @@ def draw_screen(
     for pane in panes:
         beam, depth = coordinates(shape, pane, size)
         inside = scanned(beam, depth) & window
-        scan = _converted(darken(echo, r), beam, depth, r)
+        scan = _draw_scan(echo, inside, beam, depth, r)
         image[inside] = scan[inside, None]*tint
         region |= inside
     image = image.clip(0, 255).astype(np.uint8)
