@@ -319,9 +319,9 @@ class Wanted:
 
     def lenders(self, rows): # Function for `believed`; rows of a clip
         "Regions of other recordings of the same patient, when somebody asks"
-        patient = self.patients[rows[0]]
-        others = [other for other in self.clips if patient and other != rows and self.patients[other[0]] == patient]
         def regions():
+            patient = self.patients[rows[0]]
+            others = [other for other in self.clips if patient and other != rows and self.patients[other[0]] == patient]
             found = [self.region(other) for other in others[:MOST]]
             return [region for region in found if region is not None]
         return regions
