@@ -301,9 +301,9 @@ def _region_of(unit, work):
 
 def _lenders(unit, work):
     "Regions of other works of the patient in a unit, when somebody asks"
-    same = [other for other in unit.works if work.patient and other.patient == work.patient]
-    others = [other for other in same if other.clip != work.clip]
     def regions():
+        same = [other for other in unit.works if other.patient == work.patient]
+        others = [other for other in same if other.clip != work.clip]
         found = [_region_of(unit, other) for other in others[:MOST]]
         return [region for region in found if region is not None]
     return regions
