@@ -89,12 +89,11 @@ def _sign_frame(frame):
     image, region = shrink(frame.image, frame.region, Recipe().size)
     return thumbnail(image, region), short_hash(image.tobytes())
 
-def _sign_clip(rows, lenders):
+def _sign_clip(rows, outlines, lenders):
     "Signatures of the rows of one clip: list of (row, thumbnail, pixel hash); a frame that cannot be read has none"
     frames, tags = read_numbered([Path(path) for path in rows.path], list(rows.number))
     readable = [place for place, frame in enumerate(frames) if frame is not None]
     if not readable: return []
-    outlines = outlines_at(rows.path, rows.number)
     drawn = {number: outlines[place] for number, place in enumerate(readable)}
     clip = clip_of([frames[place] for place in readable], tags)
     prepared = prepare_clip(clip, 1, drawn, lenders)
@@ -111,7 +110,7 @@ def sign_task(
     paths = [Path(path) for path in frames.path]
     groups = list(frames.group) if "group" in frames else [""]*len(frames)
     wanted = Wanted(paths, list(frames.number), outlines_at(paths, frames.number), clips, None, groups)
-    def sign(rows): return _sign_clip(frames.iloc[rows], wanted.lenders(rows))
+    def sign(rows): return _sign_clip(frames.iloc[rows], wanted.of(rows)[2], wanted.lenders(rows))
     def make():
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = tqdm(pool.map(sign, clips), desc=task.name, total=len(clips), unit="clip", leave=False)
