@@ -64,6 +64,7 @@ class Work:
     weight:float = 1. # Frames, about
     stamp:tuple = () # (bytes, time of change) of each file
     first:int = 0 # Number of its first frame, where pictures of one clip are separate works
+    label:str = "" # Class of all its frames; empty: not known
     outlines:tuple = () # Of dict: for each file, frame (None: all) → `Outline` that a person drew; (): none
 
 FRAME_BYTES = dict(video=5e3, dicom=300e3, volume=100e3, hdf5=100e3) # A guess, only to cut units
@@ -125,7 +126,8 @@ def _share_files(group, files):
             clip = ids["clip"] if reader in ("image", "frames") else path # Two recordings of one name are two
             weight = max(1, info.st_size/FRAME_BYTES.get(reader, math.inf))
             stamp = info.st_size, info.st_mtime_ns # Changes with the content
-            if reader: one.works.append(Work(reader, (path,), clip, ids["patient"], ids["frame"], weight, stamp))
+            about = dict(patient=ids["patient"], frame=ids["frame"], label=ids["label"])
+            if reader: one.works.append(Work(reader, (path,), clip, weight=weight, stamp=stamp, **about))
             break
         if reason: one.rejected.append((path, reason))
     return [replace(one, works=_join_files(one.works)) for one in found]
@@ -229,7 +231,7 @@ class Unit:
         "Identify what the unit leaves in the index"
         s = self.source
         source = [self.key, s.name, s.organ, s.frame_type, s.row, s.options]
-        works = [(work.paths, work.stamp, work.clip, work.patient, work.first) for work in self.works]
+        works = [(work.paths, work.stamp, work.clip, work.patient, work.first, work.label) for work in self.works]
         drawn = [list(map(_polygons, work.outlines)) for work in self.works]
         return fingerprint(source, works, drawn, asdict(self.recipe), self.code)[:24]
 
@@ -349,7 +351,7 @@ def _store_frame(outcome, unit, shard):
         offset=shard.add(member(clip, number, suffix), data), length=len(data),
         height=image.shape[0], width=image.shape[1],
         hash=short_hash(image.tobytes()), digest=frame_digest(data),
-        score=score_code(outcome.frame), stand_in=stand_in_code(outcome.frame))
+        score=score_code(outcome.frame), stand_in=stand_in_code(outcome.frame), label=work.label)
 
 def _digests(unit):
     "Identify the contents of the files of a unit"

@@ -42,7 +42,7 @@ class Source:
     row:int = 0 # Of Table 3; 0: none
     include:tuple = ("*",) # Globs of what to read, at any depth
     skip:tuple = () # Globs of what not to read: masks, overlays, copies
-    pattern:str = "" # Regular expression over the relative path, groups patient, clip, frame
+    pattern:str = "" # Regular expression over the relative path, groups patient, clip, frame, label
     reader:str = "auto" # A key of `READERS`
     options:dict = field(default_factory=dict) # Of the reader
     lookup:dict = None # Relative path → its ids, where a table beside the files has them; others are skipped
@@ -54,14 +54,15 @@ class Source:
 
     def match(self,
         path:str, # Relative to `root`, with forward slashes
-    )->dict: # patient, clip and frame, as strings; None: not to be read
+    )->dict: # patient, clip, frame and label (class, for the online probe), as strings; None: not to be read
         "Read the ids of a file from its path, or say that it is not one of ours"
         if not _globs(_listed(self.include), _listed(self.skip)).match(path): return None
         found = _ids(self.pattern, path) if self.lookup is None else self.lookup.get(path)
         if found is None: return None
         default = path.rpartition("/")[0] if self.reader == "frames" else str(Path(path).with_suffix(""))
         clip = found.get("clip") or default
-        return dict(patient=found.get("patient") or clip, clip=clip, frame=found.get("frame") or "")
+        known = {name: found.get(name) or "" for name in ("frame", "label")}
+        return dict(patient=found.get("patient") or clip, clip=clip, **known)
 
 def _listed(globs): return (globs,) if isinstance(globs, str) else tuple(globs)
 

@@ -189,7 +189,8 @@ SCHEMA = pa.schema(dict(
     height=pa.int16(), width=pa.int16(), # Pixels, as stored
     hash=pa.uint64(), digest=pa.uint64(), # Of the prepared pixels; as stored, from `frame_digest`
     score=pa.uint8(), # Of the outline, from `score_code`; none, or no such column: not known
-    stand_in=pa.uint8())) # What stands in for an outline that was not believed, from `stand_in_code`
+    stand_in=pa.uint8(), # What stands in for an outline that was not believed, from `stand_in_code`
+    label=_NAME)) # Class, for the online probe of a pretraining; empty, or no such column: not known
 
 def save_table(
     table:pa.Table, # Rows

@@ -55,12 +55,13 @@ def source_of(
     rows:pd.DataFrame, # From `allowed_frames`
     folder:Path, # That holds the files
 )->Source: # For `build_corpus`
-    "Describe the files behind some frames, with their patients: whole clips, not only the frames that the task takes"
+    "Describe the files behind some frames, patients and classes: whole clips, not the frames that the task takes alone"
     here = {path.name: path for path in folder.rglob("*") if path.is_file()}
     lookup = {}
-    for path, clip, patient in zip(rows.path, rows["clip"], rows.patient):
-        file = here.get(clip) or Path(path)
-        lookup[file.relative_to(folder).as_posix()] = dict(patient=patient, clip=clip)
+    for row in rows.to_dict("records"):
+        file = here.get(row["clip"]) or Path(row["path"])
+        ids = dict(patient=row["patient"], clip=row["clip"], label=task.classes[row["label"]])
+        lookup[file.relative_to(folder).as_posix()] = ids
     return Source(task.name, folder, organ, lookup=lookup)
 
 # %% ../../nbs/evaluation/10_study.ipynb #corpus

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SAMPLE', 'Corpus', 'load_corpus', 'load_or_simulate', 'Batch', 'lay_out_parts', 'Batches', 'count_workers',
-           'make_loader', 'WholeFrames', 'in_batches', 'sample_rows', 'sample_held_out']
+           'make_loader', 'WholeFrames', 'in_batches', 'sample_rows', 'sample_classes', 'sample_held_out']
 
 # %% ../../nbs/training/01_batches.ipynb #imports
 import os
@@ -64,9 +64,20 @@ def _in_order(names):
     "Names as categories, in the order in which they come"
     return pd.Categorical.from_codes(*pd.factorize(names))
 
+def _class_codes(index):
+    "The class of each frame, as its source says, -1 where it does not; without any class, its organ"
+    organs = _in_order(index.organ).codes
+    if "label" not in index or not (index.label.fillna("") != "").any():
+        return organs if organs.max(initial=0) else None
+    named = index.label.fillna("") != ""
+    codes = np.full(len(index), -1)
+    codes[named] = pd.factorize(index.organ[named].astype(str) + "/" + index.label[named].astype(str))[0]
+    return codes if codes.max() else None
+
 def _built_corpus(stored, size):
     "All frames of `StoredFrames`"
-    index = stored.columns("dataset", "organ", "patient").to_pandas()
+    names = [name for name in ("dataset", "organ", "patient", "label") if name in stored.index.column_names]
+    index = stored.columns(*names).to_pandas()
     datasets = _in_order(index.dataset)
     organs = _in_order(index.organ)
     return Corpus(
@@ -75,7 +86,7 @@ def _built_corpus(stored, size):
         groups=index.patient.to_numpy(),
         key=stored.key,
         simulated=all(name.endswith("-sim") for name in datasets.categories),
-        labels=organs.codes if len(organs.categories) > 1 else None,
+        labels=_class_codes(index),
         datasets=datasets,
         organs=organs)
 
@@ -319,7 +330,7 @@ def in_batches(
     "Cut frames into batches"
     return np.array_split(rows, -(-len(rows)//size))
 
-SAMPLE = 256 # Frames from which target statistics and the online probe learn
+SAMPLE = 256 # Frames from which target statistics are measured, and the online probe learns
 
 def sample_rows(
     rows:np.ndarray, # (n,) frames of the corpus
@@ -329,6 +340,17 @@ def sample_rows(
     "Draw a fixed sample of frames, in batches"
     chosen = rows[rng(config.seed, purpose).permutation(len(rows))[:SAMPLE]]
     return in_batches(chosen, config.batch_size)
+
+def sample_classes(
+    rows:np.ndarray, # (n,) frames of the corpus
+    labels:np.ndarray, # Class of each frame of the corpus, int; -1: not known
+    config:PretrainConfig, # Seed and batch size
+)->list: # Arrays of at most a batch each, at most `SAMPLE` frames in all
+    "Draw a fixed sample of as many frames of each class, in batches: neighbors vote, and a rare class needs some"
+    drawn = rng(config.seed, "probe").permutation(rows[labels[rows] >= 0])
+    place = pd.Series(labels[drawn]).groupby(labels[drawn]).cumcount().to_numpy() # In its class
+    share = SAMPLE//len(np.unique(labels[drawn]))
+    return in_batches(drawn[place < share], config.batch_size)
 
 def sample_held_out(
     corpus:Corpus, # All frames

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from ..scores import macro_f1, neighbor_votes
 from ..settings import PretrainConfig
 from ..core.model import JEPA, encode
-from .batches import Corpus, WholeFrames, make_loader, sample_held_out, sample_rows
+from .batches import Corpus, WholeFrames, make_loader, sample_held_out, sample_classes
 
 # %% ../../nbs/training/04_monitor.ipynb #rankme
 def rankme(
@@ -117,7 +117,7 @@ def validate(
     measured["feature_std"] = found.features.std(0).mean().item()
     measured["target_std"] = found.deviations.mean().item()
     if corpus.labels is not None:
-        known = sample_rows(rows, config, "probe")
+        known = sample_classes(rows, corpus.labels, config)
         features = measure(engine, jepa, corpus, known, config).features
         held_labels = corpus.labels[np.concatenate([rows[::every] for rows in held])]
         measured["knn"] = knn_score(features, corpus.labels[np.concatenate(known)], found.features, held_labels)
