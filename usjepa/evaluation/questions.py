@@ -27,7 +27,7 @@ from ..settings import ProbeConfig, check_name, resolve_preset
 from ..data.tasks import few_shot
 from .claims import differences
 from .evaluate import Candidate, PreparedTask, evaluate, make_answer, predict, why_seen
-from .statistics import Clusters, draw_groups
+from .statistics import mean_bootstrap
 
 # %% ../../nbs/evaluation/09_questions.ipynb #patient-scores
 def average_cases(
@@ -76,9 +76,7 @@ def patient_interval(
     values, # (n,) a number of each patient
 )->list: # [low, high], 95 %, of their mean
     "Find the interval of a mean over patients"
-    values = np.asarray(values, float)
-    everybody = Clusters(np.arange(len(values)), np.zeros(len(values), int))
-    return np.percentile(draw_groups(everybody) @ values/len(values), [2.5, 97.5]).tolist()
+    return np.percentile(mean_bootstrap(values), [2.5, 97.5]).tolist()
 
 def compare_segmentation(
     rows:pd.DataFrame, # Answers to the question segmentation

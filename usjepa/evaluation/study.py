@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CARD', 'allowed_frames', 'test_frames', 'source_of', 'unseen_corpus', 'simulated_corpus', 'ShuffledViews',
-           'shuffled_views', 'named_encoder', 'untrained_student', 'with_earlier_rows', 'release_student']
+           'shuffled_views', 'judging_splits', 'named_encoder', 'untrained_student', 'with_earlier_rows',
+           'release_student']
 
 # %% ../../nbs/evaluation/10_study.ipynb #imports
 import dataclasses
@@ -31,7 +32,7 @@ from ..encoders.registry import read_config
 from ..training.batches import Corpus
 from ..training.teacher import build_jepa, cache_views, student_config
 from .claims import order_rows, with_origin
-from .evaluate import QUESTION
+from .evaluate import SPLITS, QUESTION
 
 # %% ../../nbs/evaluation/10_study.ipynb #allowed
 def allowed_frames(
@@ -122,6 +123,13 @@ def shuffled_views(
     return ShuffledViews(cache_views(jepa, corpus, config), len(corpus)*config.views)
 
 # %% ../../nbs/evaluation/10_study.ipynb #named
+def judging_splits(
+    kept_out:dict, # Task → splits whose test frames the corpus left out
+    learned, # Names of tasks of which the corpus has other frames
+)->dict: # Task → splits that may judge: all of a task that the corpus does not have
+    "Say which splits may judge the students of a corpus"
+    return {task: list(splits if task in learned else SPLITS) for task, splits in kept_out.items()}
+
 def named_encoder(
     source, # As in `load_encoder`
     name:str, # In rows, tables and figures
