@@ -42,10 +42,10 @@ from .catalogue import Source, find_sources
 from .corpus import SCHEMA, Recipe, Shard, StoredFrames, frame_digest, is_sound, load_table, member
 from .corpus import open_corpus, pack_frame, save_index, save_table, shrink
 from .folders import other_kind, read_header
-from .frames import MOST, SUBSTITUTIONS, PreparedFrame, clip_region, prepare_clip, score_code
+from .frames import SUBSTITUTIONS, PreparedFrame, clip_region, prepare_clip, score_code
 from .frames import stand_in_code
 from .leakage import deny_list, exclude_overlap, find_overlap
-from .lenders import say_unsure
+from .lenders import ask_recordings, say_unsure
 from .outlines import HOW_TO, OUTLINES, contact_sheet, least_sure, outlines_of, say_outlines
 from .tasks import load_task
 
@@ -306,8 +306,7 @@ def _lenders(unit, work):
     def regions():
         same = [other for other in unit.works if other.patient == work.patient]
         others = [other for other in same if other.clip != work.clip]
-        found = [_region_of(unit, other) for other in others[:MOST]]
-        return [region for region in found if region is not None]
+        return ask_recordings(others, lambda other: _region_of(unit, other))
     return regions
 
 def _outcomes(unit):

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ..image.preprocess import MAX_COLOR, prepare, resize
 from ..image.readers import Clip, open_clips
 from ..image.region import Region, locate_region, region_code
-from .lenders import UNSURE, believed, say_unsure, shared_region, spread_frames
+from .lenders import UNSURE, ask_recordings, believed, say_unsure, shared_region, spread_frames
 from .outlines import outlines_at
 from ..store import HINT, build_once, cache_root, code_of, fingerprint, shown, shown_error
 
@@ -299,8 +299,6 @@ def _resized(frame, size):
     return replace(frame, image=image, region=region)
 
 # %% ../../nbs/data/01_frames.ipynb #wanted
-MOST = 16 # Recordings of a patient that are asked
-
 _CODE = ( # Modules that decide what is in the cache
     "image.readers", "image.preprocess", "data.lenders", "data.outlines", "data.frames")
 
@@ -322,8 +320,7 @@ class Wanted:
         def regions():
             patient = self.patients[rows[0]]
             others = [other for other in self.clips if patient and other != rows and self.patients[other[0]] == patient]
-            found = [self.region(other) for other in others[:MOST]]
-            return [region for region in found if region is not None]
+            return ask_recordings(others, self.region)
         return regions
 
     def region(self, rows): # `Region`; None if the clip has none
