@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CARD', 'allowed_frames', 'test_frames', 'source_of', 'unseen_corpus', 'simulated_corpus', 'ShuffledViews',
-           'shuffled_views', 'judging_splits', 'named_encoder', 'untrained_student', 'with_earlier_rows',
+           'shuffled_views', 'judging_splits', 'named_encoder', 'untrained_student', 'with_earlier_rows', 'save_looks',
            'release_student']
 
 # %% ../../nbs/evaluation/10_study.ipynb #imports
@@ -12,6 +12,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 from torch import nn
@@ -24,6 +25,7 @@ from ..image.simulate import simulate_task
 from ..data.build import build_corpus
 from ..data.catalogue import Source
 from ..data.corpus import StoredFrames
+from ..data.duplicates import perceptual_hash, thumbnail
 from ..data.leakage import exclude_overlap, find_overlap
 from ..data.tasks import Task
 from ..encoders.checkpoints import from_pretrained, save_pretrained
@@ -173,10 +175,10 @@ license: cc-by-nc-4.0
 tags: [ultrasound, self-supervised, jepa]
 ---
 # {name}
-A small student of {kind}, pretrained with usjepa ({steps:,} steps of {batch}) on {frames:,} real ultrasound frames: \
-{organs}. It began as the first {depth} blocks of DINOv2-small, and a frozen copy of that beginning is its teacher: \
-from the visible patches of a frame under blur, low contrast or speckle it learned to predict the teacher's features \
-of the hidden patches of the clean frame.
+A small student of {kind}, pretrained with usjepa ({steps:,} steps of {batch}{kept}) on {frames:,} real ultrasound \
+frames: {organs}. It began as the first {depth} blocks of DINOv2-small, and a frozen copy of that beginning is its \
+teacher: from the visible patches of a frame under blur, low contrast or speckle it learned to predict the teacher's \
+features of the hidden patches of the clean frame.
 
     from usjepa import load_encoder
     encoder = load_encoder("{name}")
@@ -190,20 +192,36 @@ https://github.com/usjepa/usjepa. **Limits**: two organs, {patients:,} patients,
 knows comes from DINOv2. Research only, not a medical device, not for clinical use.
 """
 
+def save_looks(
+    corpus:StoredFrames, # Whose frames a student learned from
+    folder:Path, # `corpora`, beside the students
+)->Path: # The file: uint64, sorted; named after the corpus
+    "Write what the frames of a corpus look like, so that own data that hold them are known (`seen_by_content`)"
+    looks = [perceptual_hash(thumbnail(*corpus.read(i, 224))) for i in range(len(corpus))]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder/f"{corpus.key[:16]}.npy"
+    np.save(file, np.unique(np.array(looks, np.uint64)))
+    return file
+
 def release_student(
     run, # From `pretrain`
+    corpus:StoredFrames, # That it learned from
     folder:Path, # Where it is written, named as it will be called
     counts:pd.DataFrame, # organ, frames, patients: what the corpus has
     held_out:dict, # Task → splits that judge
 )->Path: # The folder
-    "Write a student of a run in half precision, with its card"
+    "Write a student of a run in half precision, with its card and the looks of its corpus"
     student = from_pretrained(run.folder)
     config = run.config
+    about = read_config(run.folder)
+    step = about["training"].get("step", config.steps)
+    kept = "" if step == config.steps else f", the student of step {step:,}, which held-out patients chose"
     organs = [f"{frames:,} {organ.lower()}" for organ, frames in zip(counts.organ, counts.frames)]
     tests = [f"{task} ({', '.join(splits)})" for task, splits in held_out.items()]
     card = CARD.format(
         name=folder.name, kind="USrc-JEPA" if config.usrc else "US-JEPA", steps=config.steps, batch=config.batch_size,
-        frames=counts.frames.sum(), organs=" and ".join(organs), patients=counts.patients.sum(),
+        kept=kept, frames=counts.frames.sum(), organs=" and ".join(organs), patients=counts.patients.sum(),
         tests=" and ".join(tests), depth=len(student.blocks), width=student.embed_dim, pixels=config.image_size,
         patch=config.patch_size)
-    return save_pretrained(student.half(), folder, dict(read_config(run.folder), held_out=held_out), card)
+    save_looks(corpus, folder.parent/"corpora")
+    return save_pretrained(student.half(), folder, dict(about, held_out=held_out), card)
