@@ -61,7 +61,7 @@ def augment(
     region:ndarray, # (H, W) bool
     u:ndarray, # Twelve numbers in [0, 1): five for `crop`, seven for `photometric`
     config:PretrainConfig, # Crop scale and image size
-)->View: # Of the frame
+)->View: # Student's image, region, clean image
     "Augment an image and its region (Table 5)"
     clean, region = crop(image, region, u[:5], config.crop_scale, config.image_size)
     return View(photometric(clean, region, u[5:]), region, clean)

@@ -19,7 +19,7 @@ def blur(
     frame:ndarray, # (H,W) float32
     severity:float, # ε, the standard deviation in pixels
 )->ndarray: # (H,W) float32
-    "Convolve with a Gaussian of σ = ε, cut to 2⌊2ε⌋+1 pixels (Appendix E.2)"
+    "Convolve with a Gaussian of σ = ε, cut to 2⌊2ε⌋+1 pixels (appendix E.2)"
     size = 2*int(2*severity) + 1
     return cv2.GaussianBlur(frame, (size, size), severity, borderType=cv2.BORDER_REFLECT_101)
 
@@ -55,7 +55,7 @@ def correlated_noise(
     return cv2.sepFilter2D(white*np.float32(.35*severity), -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
 
 def _count_bits(shape, seed):
-    "Nearly normal numbers: of 64 random bits 32 are set, with a deviation of 4"
+    "Nearly normal numbers: how many of 64 random bits are set, less the mean 32, over the deviation 4"
     words = np.random.SFC64(seed).random_raw(shape[0]*shape[1])
     return (np.bitwise_count(words).reshape(shape) - np.float32(32))/4
 
@@ -93,7 +93,7 @@ LEVELS = np.arange(256, dtype=np.float32)/255 # Gray levels as shares of white
 def _as_bytes(shares): return np.rint(shares.clip(0, 1)*255).astype(np.uint8)
 
 def _contrast_table(frame, severity, region):
-    "What `contrast` makes of each gray level in a frame of bytes, (256,) uint8"
+    "The gray level that `contrast` gives to each gray level of a uint8 frame, (256,) uint8"
     mask = region.view(np.uint8) if region.any() else None
     below = cv2.calcHist([frame], [0], mask, [256], [0, 256]).ravel().astype(int).cumsum()
     middle = (below[-1]-1)/2 # Of an even number of pixels the two in the middle are averaged

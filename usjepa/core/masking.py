@@ -33,7 +33,7 @@ class Masks:
     "Context and target masks of a batch, over N patches in raster order"
     context:Tensor # (B, N) bool: what the student sees, Mc
     targets:Tensor # (B, T, N) bool: what it predicts, M1 … MT
-    relaxed:Tensor = None # (B,) bool: no draw satisfied Eq. 3 and 4, and the best one was taken
+    relaxed:Tensor = None # (B,) bool: no draw satisfied Eq. 3 and 4, or the region was too small for any
 
     def to(self, device):
         "Move the masks to a device"

@@ -47,7 +47,7 @@ class Patches(NamedTuple):
 
 def pad_indices(
     mask:Tensor, # (..., N) bool
-    multiple:int=1, # Of which the length is one, where masks differ; never more than N
+    multiple:int=1, # Where masks differ, the length is rounded up to a multiple of it, but not above N
 )->Patches: # Of the True entries
     "Turn masks into indices"
     count = mask.sum(-1, keepdim=True)
@@ -132,7 +132,7 @@ class Layout(NamedTuple):
     hidden:Patches # Of the target blocks, (B, T, M)
     student:Packing # Of the student's sequences (B, K)
     predictor:tuple # Of the predictor's sequences: `Packing`, or `SplitPacking`
-    rows:Tensor # (m,) packed tokens of the predictor that belong to target blocks
+    rows:Tensor # (m,) rows of the predictor's packed tokens that belong to target blocks
     blocks:Packing # Of these m tokens, (B·T, M)
 
 def lay_out(
@@ -263,7 +263,7 @@ class Predictor(nn.Module):
     "Predict the teacher's tokens of hidden patches from the context embedding (Eq. 1); parameter names are I-JEPA's"
     def __init__(self,
         encoder_dim:int=768, # Width of the student
-        target_dim:int=768, # Width of the teacher; the linear adapter of section 4.4 leads there
+        target_dim:int=768, # Width of the teacher: output of the linear adapter of section 4.4
         dim:int=384, # d, width of the predictor
         depth:int=12, # Blocks
         heads:int=12, # Attention heads
@@ -454,10 +454,10 @@ def compiler_works(
 # %% ../../nbs/core/03_model.ipynb #fast
 def fast(
     jepa:JEPA, # On its device; changed in place
-    bf16:bool=True, # It will run under bfloat16 autocast
+    bf16:bool=True, # The model will run under bfloat16 autocast
     moving:bool=False, # Its teacher changes (EMA) and has to stay in float32
 )->JEPA: # The same
-    "Compile the blocks, and round the teacher's linear weights once; neither changes names in the state dict"
+    "Compile the blocks, and round the teacher's weights once; neither changes names in the state dict"
     if bf16 and not moving:
         for module in jepa.teacher.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d)): module.to(torch.bfloat16)
