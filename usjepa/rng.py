@@ -23,7 +23,7 @@ def rng(
 def mix(
     x, # (…) uint64
 )->np.ndarray: # (…) uint64, each bit of which depends on all bits of `x`
-    "Hash integers: SplitMix64's finaliser, a bijection"
+    "Hash integers: SplitMix64's finalizer, a bijection"
     x = (x ^ (x >> np.uint64(30)))*np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27)))*np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

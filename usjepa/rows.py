@@ -78,7 +78,7 @@ def _read_numbers(text): return np.array(text.split(), int)
 def write_test_set(
     test:TestSet, # With ranks
 )->dict: # truth, predictions, clusters, ranks: fields of a row
-    "Write a test set compactly: a character for a class, a number for a patient"
+    "Write a test set compactly: a character for each class, a number for each patient"
     return dict(
         truth=_write_classes(test.labels),
         predictions=[_write_classes(line) for line in test.predictions],
@@ -319,5 +319,5 @@ def load_rows(
 def with_clean_thresholds(
     rows:pd.DataFrame, # With threshold_f1 of corrupted frames
 )->pd.DataFrame: # The same with that of clean ones: macro_f1
-    "The thresholds of clean frames are those that their probe has"
+    "Fill in threshold_f1 of clean frames: there the probe's own thresholds apply, so it is macro_f1"
     return rows.assign(threshold_f1=rows.threshold_f1.where(rows.severity > 0, rows.macro_f1))

@@ -14,7 +14,7 @@ def confusion_counts(
     predictions, # (..., n) int, e.g. of several probes
     classes:int, # K
 )->np.ndarray: # (..., K, K) counts: rows are true classes
-    "Count the frames of each true class under each predicted class; raises ValueError for what is no class"
+    "Count the frames of each true class under each predicted class; raises ValueError for a number outside 0 … K-1"
     labels, predictions = np.asarray(labels, int), np.asarray(predictions, int)
     for kind, values in (("label", labels), ("prediction", predictions)):
         outside = values[(values < 0) | (values >= classes)]
@@ -39,7 +39,7 @@ def macro_f1(
     predictions, # (..., n) int
     classes:int, # K
 )->np.ndarray: # (...) in percent; 0 without frames
-    "Compute the mean F1 of the classes that the labels show"
+    "Compute the mean F1 of the classes that occur in the labels"
     confusion = confusion_counts(labels, predictions, classes)
     there = np.bincount(labels, minlength=classes) > 0
     return class_f1(confusion)[..., there].sum(-1)/max(there.sum(), 1)
@@ -50,7 +50,7 @@ def mean_scores(
     predictions, # (S, n) int, of S probes
     classes:int, # K
 )->dict: # macro_f1, sd, balanced_accuracy, class_f1 (K,): percent
-    "Compute the scores of a test set, means over probes; a class that no frame shows is in no mean"
+    "Compute the scores of a test set, means over probes; a class without frames is left out of the means"
     counts = confusion_counts(labels, predictions, classes)
     macro = macro_f1(labels, predictions, classes)
     there = np.unique(labels)
@@ -83,7 +83,7 @@ def set_thresholds(
     probabilities:np.ndarray, # (n, K) of validation frames
     labels, # (n,) int, from 0
 )->np.ndarray: # (K,) to be added to log-probabilities; the first is 0
-    "Choose thresholds of high macro-F1, one class after the other; of equal ones those that move least"
+    "Choose thresholds of high macro-F1, one class after the other; of equally good ones the smallest change"
     scores, labels = _log(probabilities), np.asarray(labels, int)
     classes = scores.shape[1]
     added = np.zeros(classes)
@@ -101,7 +101,7 @@ def decide(
     probabilities:np.ndarray, # (..., K)
     thresholds:np.ndarray, # (K,) from `set_thresholds`
 )->np.ndarray: # (...) int
-    "Decide for classes at given thresholds; zeros change nothing"
+    "Predict classes with given thresholds; zeros change nothing"
     return (_log(probabilities) + thresholds).argmax(-1)
 
 # %% ../nbs/02_scores.ipynb #neighbor-votes
@@ -120,7 +120,7 @@ def neighbor_votes(
     ks, # Numbers of neighbors; more than m are m
     classes:int, # K
 )->np.ndarray: # (len(ks), n, K)
-    "Compute the shares of the vote when the k nearest by cosine are asked, for each k"
+    "Compute the share of votes that each class gets from the k nearest frames by cosine, for each k"
     x = _unit(x)
     shares = np.zeros((len(ks), len(features), classes))
     for start in range(0, len(features), 1024):

@@ -40,7 +40,7 @@ def check_name(
 # %% ../nbs/02_settings.ipynb #rule
 @dataclass(frozen=True)
 class Rule:
-    "What a value may be, beside its type"
+    "Which values of a type are valid"
     least:float = -math.inf # The smallest valid number
     above:float = -math.inf # Valid numbers are larger than this
     most:float = math.inf # The largest valid number
@@ -147,7 +147,7 @@ def resolve_preset(
 
 def read_changes(
     text:str, # E.g. "lr=1e-4 crop_scale=0.5,1"
-)->dict: # Name of a setting → its value; raises ValueError for a word that is no name=value
+)->dict: # Name of a setting → its value; raises ValueError for a word that is not name=value
     "Read settings that differ from a preset"
     changes = {}
     for word in text.split():
@@ -163,7 +163,7 @@ class Settings:
     def preset(cls,
         name:str="auto", # paper, small, tiny, smoke, or auto
         **changes, # Settings that differ from the preset
-    ): # An instance; an unknown setting or a value that cannot be meant raises ValueError
+    ): # An instance; an unknown setting or an invalid value raises ValueError
         "Build the settings of a preset"
         lines = {f.name: f.metadata for f in dataclasses.fields(cls)}
         for key in changes: check_name("setting", key, lines)
@@ -233,7 +233,7 @@ COMMON = dict( # Rules of parameters that many notebooks have
 )
 
 def check_parameters(
-    namespace:dict, # `globals()` of the notebook; a whole number for a number, a number for a text are replaced
+    namespace:dict, # `globals()` of the notebook; an int is replaced by a float, a number by a text, where declared
     **rules, # Name of a parameter to its `Rule`
 )->None: # Raises ValueError for an unknown name, or a value of another type or outside its rule
     "Check the parameters of a notebook, and read them as the types of its parameters cell"

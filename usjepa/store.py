@@ -194,7 +194,7 @@ def remove_parts_of(
 
 @contextmanager
 def _complete(target):
-    "Yield an unused name beside a file or folder; what is written there takes its place at the end, or goes"
+    "Yield a temporary name beside a file or folder; what is written there replaces it, or is removed after an error"
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_older(target.parent.glob("*.part"), _DAY)
     part = target.with_name(f"{target.name[:50]}.{secrets.token_hex(4)}.part")
@@ -224,9 +224,9 @@ def write_atomically(
 def lock(
     file:Path, # Made if it is not there
     seconds:float=0, # To wait for whoever holds the lock; -1: as long as it takes
-    remove:bool=False, # The file when the work is done, because whoever comes later finds it done
+    remove:bool=False, # Remove the lock file afterwards: for work that is done once
 ):
-    "Keep other processes and threads out; raises OSError if one of them is inside and does not leave in time"
+    "Keep other processes and threads out; raises OSError if another one does not release the lock in time"
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(file)
@@ -347,7 +347,7 @@ def shown(
 def shown_error(
     error, # Of a reader, or its text
     name, # Of the file, as the text has it
-)->str: # Its kind alone, for what a library says may quote the file
+)->str: # The kind of the error alone: the message of a library may quote the file
     "Say in a log that a file cannot be read"
     if names_are_wanted(): return readable(error)
     kind = str(error).removeprefix(f"cannot read {name}: ").partition(":")[0]
