@@ -242,7 +242,7 @@ def measures_of(
     return np.concatenate(found, 1).astype(np.float32)
 
 # %% ../../nbs/image/04_ranking.ipynb #judge
-LEVELS = (.7, .8, .9, .95, .975) # Of overlap with the truth; .9 is right
+LEVELS = (.7, .8, .9, .95, .975) # Of IoU with the true region; from .9 on an outline is right
 
 @cache
 def load_judge()->dict: # Arrays with a first axis for the members

@@ -93,7 +93,7 @@ class Clip:
     read:Callable # read(wanted), an increasing range or list: yields those frames, (H, W) or (H, W, 3) uint8
     fps:float = 0. # Frames per second; 0: unknown
     key:str = "" # Which clip of the file, where it holds several
-    patient:str = "" # Where the file says it
+    patient:str = "" # PatientID, if the file has one
     tags:object = None # pydicom Dataset, for the region
     clock:object = None # `Clock` of its file
     spent:float = 0. # Seconds of the latest reading
@@ -133,7 +133,7 @@ def _limit(name):
     return float(os.environ.get(f"USJEPA_MAX_{name.upper()}", LIMITS[name][0]))
 
 def _share(*files):
-    "How many times the limits of a small file they may use: once for each 5 MB"
+    "Factor on the limits: one for each 5 MB of the files, at least 1"
     return max(1, sum(map(os.path.getsize, files))/5e6)
 
 _working = threading.local() # `end`: when the work that this thread is doing is too long
@@ -141,7 +141,7 @@ _working = threading.local() # `end`: when the work that this thread is doing is
 @dataclass
 class Clock:
     "How long a file has been worked on, by processor time"
-    share:float # How many times the limits of a small file it may use
+    share:float # Factor on the limits, one for each 5 MB of the file
     spent:float = 0. # Seconds
 
     @contextmanager

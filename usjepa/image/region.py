@@ -38,15 +38,15 @@ def paint(
 # %% ../../nbs/image/05_region.ipynb #region-class
 @dataclass
 class Region:
-    "Where the ultrasound is, and how sure one may be"
+    "The ultrasound region, and how certain it is"
     mask:np.ndarray # (H,W) bool, the scan area
     kind:str # fan, quad (rectangle, parallelogram), hull, or full
-    score:float # Probability that the outline is right to within a tenth of the area; the least of several
+    score:float # Probability that the IoU with the true region is .9 or more; the least of several outlines
     fallback:str # "": the model fits; "hull": another shape; "frame": no outline was found
     polygons:list # (k,2) float outlines, x and y in pixels, pixel centers at whole numbers
     boxes:int = 0 # DICOM regions that narrowed the search
 
-UNSURE = .4 # An outline with a smaller score is not believed
+UNSURE = .4 # An outline with a smaller score is not used by itself (00_lenders)
 
 def whole_frame(
     H:int, # Pixels

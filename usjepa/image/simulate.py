@@ -124,7 +124,7 @@ def smooth(
 def bump(
     x:np.ndarray, # Any shape
     center:float, # Where the bump is highest: 1
-    width:float, # There it has fallen to 1/e
+    width:float, # Distance from the center at which it has fallen to 1/e
 )->np.ndarray: # Same shape
     "Give the profile of a bright line"
     return np.exp(-((x - center)/width)**2)
@@ -233,7 +233,7 @@ def paint(
 def add_skin(
     scene:Scene, # Changed in place; `scene.skin` becomes the depth of the last layer
     r:Generator, # Source of depths and brightness
-    layers:int=2, # Skin, fat, muscle
+    layers:int=2, # How many, e.g. skin and fat
 )->None: # Nothing
     "Cover a scene with layers, each with a bright lower face"
     warped = DEPTH + smooth(r, .5, .35, .012)
@@ -361,7 +361,7 @@ class Machine:
     lateral:float = 1. # Beam width at the focus (standard deviation), beams
     axial:float = 1. # Pulse length (standard deviation), samples
     focus:float = .5 # Depth of the focus, [0,1]
-    defocus:float = 3. # Growth of the beam away from the focus: steps 1, 1.7, 3 per depth
+    defocus:float = 3. # Growth of the beam away from the focus: steps of width (1, 1.7, 3) per unit of depth
     noise:float = -46. # Electronic noise before amplification, dB
     sliders:tuple = (0.,)*8 # Time gain compensation by hand, dB from top to bottom
     tgc:float = 1. # Share of the tissue's attenuation that is compensated
