@@ -53,7 +53,7 @@ def decode_region(
 # %% ../../nbs/data/05_corpus.ipynb #recipe
 @from_table
 class Recipe(Settings):
-    "What decides the bytes of a corpus, beside its files; settings.toml has its lines"
+    "Settings that determine the bytes of a corpus, beside its source files; listed in settings.toml"
     job = "corpus"
 
 def shrink(
@@ -61,7 +61,7 @@ def shrink(
     region:np.ndarray, # (H, W) bool
     size:int, # Longest side, pixels
 )->tuple: # Image and region of one shape, never larger than before
-    "Shrink a frame to its longest side"
+    "Shrink a frame until its longest side is `size`"
     scale = size/max(image.shape)
     if scale >= 1: return image, region
     width, height = (max(1, round(side*scale)) for side in image.shape[::-1])
@@ -113,7 +113,7 @@ def _resize_quickly(
     region:np.ndarray, # (H, W) bool
     size:int, # Side, pixels
 )->tuple: # (size, size) uint8, (size, size) bool
-    "Resize as `resize` does, but interpolate where both sides shrink to three quarters or more"
+    "Resize as `resize` does, but interpolate where the short side shrinks to no less than three quarters"
     if min(image.shape) > size*4/3: return resize(image, region, size)
     image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
     region = cv2.resize(region.view(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -276,7 +276,7 @@ def open_corpus(
 # %% ../../nbs/data/05_corpus.ipynb #damaged
 def damaged(
     corpus:StoredFrames, # On a disk
-)->list: # Shards whose content is not what their name says, or that are gone; building again makes them anew
+)->list: # Shards whose content does not match their name, or that are missing; the next build makes them again
     "Check every shard against its name"
     return [shard for shard in corpus.shards if not is_sound(corpus.folder/"shards"/shard)]
 

@@ -60,7 +60,7 @@ def window_hashes(
 # %% ../../nbs/data/02_duplicates.ipynb #signatures
 @dataclass
 class Signatures:
-    "What some frames are recognized by"
+    "Thumbnails and hashes by which frames are recognized"
     row:np.ndarray # (n,) which row of a table each frame is
     thumbs:np.ndarray # (n, 64, 64) uint8
     hashes:np.ndarray # (n, 7) uint64, one for each of `WINDOWS`

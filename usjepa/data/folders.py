@@ -93,14 +93,14 @@ def _open_header(path):
 def read_header(
     path:Path, # Of any file
 )->Header: # With `error` if it cannot be opened
-    "Read what a file says of itself"
+    "Read the header of a file"
     try: return _open_header(path)
     except Exception as error: return Header(error=str(error) or type(error).__name__)
 
 def read_headers(
     paths:list, # (n,) Path
 )->list: # (n,) `Header`
-    "Read the headers of files, or find them read"
+    "Read the headers of files, or take them from the cache"
     code = code_of("image.readers", "data.folders")[:16]
     stamps = [file_stamp(path) for path in paths]
     keys = [stamp and f"{stamp} {code}" for stamp in stamps]
@@ -265,7 +265,7 @@ def find_masks(
 class Scan:
     "A file, and what its folders say of it"
     file:PurePosixPath # Relative to the folder
-    place:list # Names of folders that are not understood yet
+    place:list # Names of folders whose meaning is not known yet
     split:str = "" # train, val or test
     patient:str = "" # Name of a folder
 
@@ -782,7 +782,7 @@ def name_patients(
     account:Account, # Takes how patients are known
     source:str, # What `patient` is: the folder, or the column
 )->pd.DataFrame: # With group: one name a patient; known: whether anything says so
-    "Find out whose frames are whose"
+    "Assign each file to a patient"
     ids = _dicom_patients(table)
     names = table.patient.map(plain)
     if source == "the folder": names = _without_studies(names, ids, account)

@@ -45,7 +45,7 @@ class PreparedFrame:
     error:str = "" # Why it cannot be read
     score:float = 0. # Of the outline, in [0,1]: how probably it is right; 1: drawn by hand
     by_hand:bool = False # A person drew the outline
-    fallback:str = "" # As of the `Region` that was believed (00_lenders)
+    fallback:str = "" # As of the `Region` that was used (00_lenders)
 
 # %% ../../nbs/data/01_frames.ipynb #prepare-clip
 def prepare_clip(
@@ -125,7 +125,7 @@ def scores_of(
 def stand_in_code(
     frame:PreparedFrame, # From `prepare_clip`
 )->int: # A place in `SUBSTITUTIONS`
-    "Write what stands in for an outline that was not believed"
+    "Write what replaces an outline that was too unsure"
     return SUBSTITUTIONS.index(frame.fallback) if frame.fallback in SUBSTITUTIONS else 0
 
 # %% ../../nbs/data/01_frames.ipynb #frames
@@ -207,7 +207,7 @@ _OF_DISK = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY,
 
 def remember(
     name:str, # Of what is computed, and of the database in the cache
-    keys:list, # (n,) str: what each value depends on; nothing is kept under ""
+    keys:list, # (n,) str: what each value depends on; a value with key "" is not cached
     compute, # Function of a list of places in `keys`; yields bytes, a value for each
 )->list: # (n,) bytes
     "Compute values, or find them computed and undamaged; raises OSError if they cannot be kept"
@@ -360,8 +360,8 @@ def load_frames(
     max_unreadable:float=.01, # Share of unreadable files that stops the work
     patients=None, # (n,) names: an unsure outline may be that of another clip of the patient; None or "": not known
 )->Frames: # In the order of `paths`
-    "Read and prepare frames, or find them prepared"
-    # OSError: too many files cannot be read; ValueError: an outline that a person drew cannot be meant
+    "Read and prepare frames, or take them from the cache"
+    # OSError: too many files cannot be read; ValueError: an outline that a person drew is invalid
     paths = [Path(os.fsdecode(path)) for path in paths]
     numbers = [0]*len(paths) if numbers is None else [int(number) for number in numbers]
     patients = [""]*len(paths) if patients is None else list(map(str, patients))

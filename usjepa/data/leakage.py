@@ -61,7 +61,7 @@ def spread_rows(
     every:int=10, # Frames
     least:int=8, # Frames of a clip, if it has as many
 )->np.ndarray: # Rows, in ascending order
-    "Choose every tenth frame of each clip"
+    "Choose every tenth frame of each clip, and more of short ones"
     frames = pd.Series(clips).groupby(clips)
     place = frames.cumcount().to_numpy() # In its clip
     count = frames.transform("size").to_numpy() # Of its clip
@@ -176,7 +176,7 @@ def exclude_overlap(
     overlap:pd.DataFrame, # From `find_overlap`
     which:str="near", # exact: clips of equal pixels only; near: all; none: forget what was found before
 )->Path: # exclude.json of the corpus: the next `build_corpus` leaves these clips out
-    "Write down which clips of a corpus must not be learned from, beside those that are written there already"
+    "List the clips of a corpus that must not be learned from, beside those that are already listed"
     check_name("exclude_overlap", which, ["none", "exact", "near"])
     rows = dict(exact=overlap[overlap.exact > 0], near=overlap, none=overlap[:0])[which]
     file = corpus.folder/"exclude.json"

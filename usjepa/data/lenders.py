@@ -43,8 +43,8 @@ SURE = .8 # From this score on it may be lent
 
 def is_unsure(
     found:Region, # Of a recording
-)->bool: # It is not believed
-    "Tell whether an outline is not believed"
+)->bool: # Its score is below `UNSURE`, and no DICOM box confirms it
+    "Tell whether an outline is too unsure to be used"
     return found.score < UNSURE and not found.boxes
 
 def believed(
@@ -60,7 +60,7 @@ def believed(
         return replace(surest, score=found.score, fallback="borrowed")
     return whole_frame(H, W, found.score, "whole")
 
-MOST = 16 # Recordings of a patient that are asked
+MOST = 16 # Recordings of a patient that are tried
 
 def ask_recordings(
     others:list, # Of recordings of the patient
@@ -74,6 +74,6 @@ def say_unsure(
     borrowed:int, # Frames with the outline of another recording of the patient
     whole:int, # Frames of which the region is the whole frame
 )->str: # A sentence, or "" if there is neither
-    "Say what stands in for outlines that were not believed"
+    "Report what replaces outlines that are too unsure"
     if borrowed + whole == 0: return ""
     return f"unsure outlines: {borrowed} replaced by another one of the patient, {whole} by the whole frame"

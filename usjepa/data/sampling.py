@@ -71,7 +71,7 @@ class BalancedSampler:
     def __call__(self,
         positions, # (B,) of the run, from 0
     )->np.ndarray: # (B,) rows of the corpus
-        "Find which frames stand at some positions"
+        "Find the frames at some positions"
         positions = np.asarray(positions, np.int64)
         unit, place = self._quota(positions) if self.mode == "quota" else self._iid(positions)
         return self.rows[self.starts[unit] + place]
