@@ -168,7 +168,7 @@ _ABSOLUTE = re.compile(r"(?:^|[\s'\"=:,(])(?:/\w|~|[A-Za-z]:\\)") # A path from 
 _OWN = re.compile("folder(:[0-9a-f]{8})?") # Own data: the name of a folder may be that of a person
 
 def _check_paths(row):
-    "Refuse absolute paths in what a row says of its question and its origin"
+    "Refuse absolute paths in the fields that name data, encoder, settings or command"
     texts = {name: row[name] for name in ("dataset", "encoder", "corpus", "command") if name in row}
     for name, text in {**row.get("settings", {}), **row.get("pretraining", {}), **texts}.items():
         found = isinstance(text, str) and _ABSOLUTE.search(text)

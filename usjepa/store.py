@@ -145,7 +145,7 @@ def digest_beside(
 def short_hash(
     *things, # Strings and bytes
 )->int: # 64 bits
-    "Hash to a number: ids of patients, clips and pixels that stand in a table"
+    "Hash to a number, for ids of patients, clips and pixels in a table"
     h = hashlib.sha256()
     for thing in things:
         h.update(thing.encode("utf-8", "surrogateescape") if isinstance(thing, str) else thing)
@@ -164,7 +164,7 @@ _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)) # No space l
 _DAY = 24*60*60 # Seconds
 
 def _disk_is_full(error):
-    "Whether an error, or one that led to it, says that the disk is full"
+    "Whether an error, or one that caused it, means that the disk is full"
     while error and getattr(error, "errno", None) not in _DISK_FULL: error = error.__cause__ or error.__context__
     return error is not None
 
@@ -174,7 +174,7 @@ def _remove(path):
     else: path.unlink(missing_ok=True)
 
 def _remove_older(parts, seconds):
-    "Remove files and folders that nobody has changed for a while"
+    "Remove files and folders that have not changed for some seconds"
     for part in parts:
         with suppress(FileNotFoundError): # Another process may be faster
             if time.time() - part.stat().st_mtime >= seconds: _remove(part)
@@ -340,7 +340,7 @@ def _key_of_names(cache):
 def shown(
     name, # Of a file, a folder or a patient
 )->str: # "#" and eight digits; the name itself where `USJEPA_NAMES=1`
-    "Name somebody's data in what others may read"
+    "Replace a name by a short hash in output that others may read"
     if names_are_wanted(): return readable(name)
     return f"#{short_hash(_key_of_names(cache_root()), str(name)) >> 32:08x}"
 
@@ -348,7 +348,7 @@ def shown_error(
     error, # Of a reader, or its text
     name, # Of the file, as the text has it
 )->str: # The kind of the error alone: the message of a library may quote the file
-    "Say in a log that a file cannot be read"
+    "Make the sentence of a log about a file that cannot be read"
     if names_are_wanted(): return readable(error)
     kind = str(error).removeprefix(f"cannot read {name}: ").partition(":")[0]
     why = f": {kind}" if kind.isidentifier() else ""
