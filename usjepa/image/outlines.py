@@ -82,7 +82,7 @@ def is_on_black(
     view:View, # A frame at work size
     levels:list, # Of its ground
 )->bool: # A tenth of its rim is black without noise
-    "Say whether a scan stands on lossless black"
+    "Tell whether the ground around a scan is lossless black"
     gray = view.gray
     rim = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     black = rim <= 2
@@ -254,7 +254,7 @@ def _refined(points, votes):
 def vote_flanks(
     points:np.ndarray, # (n,2) float32
     size:int, # Long side of the frame, pixels
-)->list: # Left, right; left and right that may lean inwards; each without votes if there is none
+)->list: # Left, right; left and right that may lean either way; 0 votes where none was found
     "Elect the straight flanks that bound the points"
     none = [Flank(0.)]*4
     if len(points) < 8: return none
@@ -320,7 +320,7 @@ def _mirror_axes(t):
     return middle_of_top, lowest.mean(), middle_of_frame
 
 def _is_same(t, flank, other):
-    "Say whether two flanks are less than three pixels apart, at the top and at the bottom"
+    "Whether two flanks are less than three pixels apart, at the top and at the bottom"
     gap = flank.a - other.a
     spread = flank.b - other.b
     return all(abs(gap + spread*y) < 3 for y in (t.top, t.bottom))
@@ -346,11 +346,11 @@ def _symmetric(t, left, right):
     return pairs
 
 def _leans(flank):
-    "Say whether there is a flank, and it is not upright"
+    "Whether there is a flank that is not upright"
     return flank.votes and abs(flank.b) > .05
 
 def _parallels(t, left, right):
-    "To leaning flanks, the parallel that bounds the other side"
+    "Pair each leaning flank with the parallel that bounds the other side"
     if not _leans(left) and not _leans(right): return []
     x, y = t.points.T
     slope = np.array([[left.b], [right.b]])
@@ -372,7 +372,7 @@ def _parallels(t, left, right):
 def flank_pairs(
     t:Trace, # Boundary
 )->list: # (left Flank, right Flank), each once, the most trusted first
-    "Pair the flanks, with stand-ins for a weak or missing one"
+    "Pair the flanks, with replacements for a weak or missing one"
     flanks = vote_flanks(t.points, max(t.mask.shape))
     left, right = flanks[:2]
     left_any, right_any = flanks[2:]

@@ -42,7 +42,7 @@ from ..settings import check_name
 from ..store import shown_error
 
 log = logging.getLogger("usjepa")
-logging.getLogger("pydicom").setLevel(logging.CRITICAL) # Its lines quote what stands in a file
+logging.getLogger("pydicom").setLevel(logging.CRITICAL) # Its messages quote the content of files
 JPEG_LOSSLESS = (JPEGLossless, JPEGLosslessSV1)
 BY_PILLOW = (JPEGBaseline8Bit, JPEG2000Lossless, JPEG2000)
 
@@ -97,10 +97,10 @@ class Clip:
     tags:object = None # pydicom Dataset, for the region
     clock:object = None # `Clock` of its file
     spent:float = 0. # Seconds of the latest reading
-    broken:dict = field(default_factory=dict) # Number → error, of frames that came as None
+    broken:dict = field(default_factory=dict) # Number → error, of frames that are returned as None
 
     def __iter__(self):
-        "All frames to the end, whatever the file says of their number"
+        "All frames to the end, whatever number the file declares"
         return self.read(range(1 << 40))
 
 def _below(wanted, count):
@@ -159,7 +159,7 @@ class _Watched:
     "An open file that stops whoever reads too long, one entry of millions after another"
     def __init__(self, file): self.file = file
     def __getattr__(self, name): return getattr(self.file, name)
-    def __repr__(self): return Path(self.file.name).name # As Pillow says it of what it cannot identify
+    def __repr__(self): return Path(self.file.name).name # The name in Pillow's error for a file that it cannot identify
 
     def read(self, *size):
         if time.thread_time() > getattr(_working, "end", math.inf): raise ValueError("it takes too long")
@@ -230,7 +230,7 @@ def _open_pages(path):
 # %% ../../nbs/image/01_readers.ipynb #open-pictures
 def open_pictures(
     paths:list, # Of picture files: the frames, in order
-)->Clip: # Frames of one recording, or a single picture; a broken one among several is None, and `broken` says why
+)->Clip: # Frames of one recording, or a single picture; a broken one among several is None, with its error in `broken`
     "Open pictures as a clip, or one file with all its pages; reading a single broken picture raises OSError"
     if len(paths) == 1 and Path(paths[0]).suffix.lower() in (".tif", ".tiff", ".webp"): return _open_pages(paths[0])
     broken = {}
@@ -254,7 +254,7 @@ def _palette(pixels, ds):
     return entries.astype(np.uint8)[pixels]
 
 def _rate(ds):
-    "Frames per second, however the file says it; 0: it does not"
+    "Frames per second, from whichever tag the file has; 0: unknown"
     rate = ds.get("CineRate") or ds.get("RecommendedDisplayFrameRate")
     if rate: return float(rate)
     steps = ds.get("FrameTimeVector") or [0, 0] # Milliseconds since the frame before; the first is 0
@@ -356,7 +356,7 @@ def _video_frames(path, wanted):
             if number in wanted: yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation//90)
 
 def _frame_rate(stream, times):
-    "Frames a second: what the header declares, or the mean of the times of the frames where that is another"
+    "Frames a second: what the header declares, or the mean rate of the time stamps if they differ by more than 10 %"
     declared = float(stream.average_rate or stream.guessed_rate or 0)
     lasts = float((max(times) - min(times))*stream.time_base) if times else 0
     if not lasts: return declared
@@ -621,7 +621,7 @@ def open_clips(
 def read_clip(
     path, # Picture, video, GIF, DICOM or volume file
 )->tuple: # List of (H, W) or (H, W, 3) uint8 frames, and frames per second (0: unknown)
-    "Read every frame of a file that can be read; raises OSError in one sentence if there is none, or too much"
+    "Read every frame of a file that can be read; raises OSError in one sentence if it has no frame, or too many bytes"
     clip = open_clips(path)[0]
     frames = []
     held = 0
@@ -638,7 +638,7 @@ def read_clip(
 def read_image(
     path, # Picture, video, GIF or DICOM file
 )->np.ndarray: # (H, W) or (H, W, 3) uint8: the first frame
-    "Read one frame; raises OSError in one sentence if there is none"
+    "Read the first frame; raises OSError in one sentence if no frame can be read"
     for frame in open_clips(path)[0].read([0]): return frame
     raise OSError(f"cannot read {path}: no frame in it")
 
@@ -650,7 +650,7 @@ LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__py
 def is_litter(
     name:str, # Of a file or folder, without the folders it is in
 )->bool: # Whether a system left it there, or it is hidden
-    "Tell litter from what somebody wants to be read"
+    "Tell litter from files of data"
     return name.startswith((".", "~$")) or name.lower() in LITTER
 
 # %% ../../nbs/image/01_readers.ipynb #walk-files
@@ -658,7 +658,7 @@ def walk_files(
     root, # Folder
     seen:dict=None, # (st_dev, st_ino) of what is not to be read → why; grows; None: nothing
 ): # Yields (path relative to root with "/", os.stat_result or None, why it is not read or "")
-    "Walk all files below a folder in order; litter, and what is read already, are named but not entered"
+    "Walk all files below a folder in order; litter, and folders visited before, are reported but not entered"
     seen = {} if seen is None else seen
     folders = [""]
     while folders:

@@ -51,7 +51,7 @@ UNSURE = .4 # An outline with a smaller score is not used by itself (00_lenders)
 def whole_frame(
     H:int, # Pixels
     W:int, # Pixels
-    score:float, # Of the outline that it stands for
+    score:float, # Of the outline that it replaces
     fallback:str="frame", # As of `Region`
 )->Region: # All of a frame
     "Take the whole frame for the region"

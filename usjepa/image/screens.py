@@ -171,7 +171,7 @@ def _draw_scale(mode, filling, r):
     return r.choice([outer, between, inner])
 
 def _draw_shift(room, r):
-    "Scans mostly hang from the top of what they have, also where much is left below"
+    "Shift of a scan in its free space: mostly towards the top"
     anywhere = r.uniform(-.5, .5)
     down = r.choice([0, -.5, anywhere], p=[.35, .4, .25])
     anywhere = r.uniform(-.5, .5)
@@ -689,7 +689,7 @@ def stored(
     image:np.ndarray, # (H,W,3) uint8
     r:Generator, # Source of what happens to it
 )->np.ndarray: # (H,W,3) uint8
-    "Lose what files lose: black that is no longer black, a smaller copy, JPEG, a soft copy, noise"
+    "Degrade a picture as storage does: lifted black, downsampling, JPEG, blur, noise"
     if _happens(.15, r): image = _lifted(image, r)
     if _happens(.15, r): image = _coarse(image, r)
     if _happens(.4, r): image = _compressed(image, r)
@@ -752,7 +752,7 @@ def _can_be_outlined(scan, inside, beam, depth):
     return flank and _shows(scan, top) and _shows(scan, bottom)
 
 def _draw_scan(echo, inside, beam, depth, r):
-    "A scan in its frame; what is so dark that nobody could outline it is drawn again, up to ten times"
+    "A scan in its frame; if it is too dark to be outlined, it is drawn again, up to ten times"
     for _ in range(10):
         scan = _converted(darken(echo, r), beam, depth, r)
         if _can_be_outlined(scan, inside, beam, depth): break
