@@ -88,7 +88,7 @@ class Found:
     rejected:list = field(default_factory=list) # (path, reason) of what is not read
 
 def _find_reader(source, path, info):
-    "Who reads a file, and why nobody can: one of them is empty"
+    "The reader of a file, and the reason if there is none: one of the two is empty"
     for suffix, tool in ARCHIVES.items():
         if path.lower().endswith(suffix): return "", f"an archive is not opened: unpack it first ({tool})"
     try: reader = reader_of(source.root/path) if source.reader == "auto" else source.reader
@@ -112,7 +112,7 @@ def _join_files(works):
     return joined
 
 def _share_files(group, files):
-    "Give each file of a folder to the first of its sources that wants it"
+    "Assign each file of a folder to the first of its sources whose patterns match"
     found = [Found(source) for source in group]
     for path, info, reason in files:
         if Path(path).name == OUTLINES: reason = "outlines that a person drew" # Read with the files they are about
@@ -133,7 +133,7 @@ def _share_files(group, files):
     return [replace(one, works=_join_files(one.works)) for one in found]
 
 def _scan_folder(root, group, seen):
-    "What is found of the sources of one folder"
+    "Find the files of the sources of one folder"
     files = list(walk_files(root, seen))
     found = _share_files(group, files)
     if group[0].row and not any(one.works for one in found):
@@ -162,7 +162,7 @@ def describe_sources(
     sources, # Of `Source`
     out=None, # Folder of the corpus
 )->pd.DataFrame: # dataset, organ, kind, files, recordings, not_read: a line each
-    "Say what is found of each source"
+    "Count what is found of each source"
     lines = []
     for found in scan(sources, out):
         source = found.source
@@ -284,7 +284,7 @@ def _clips(source, work):
     return open_clips(paths[0], work.reader, **options)
 
 def _unreadable(text, file):
-    "An error of a reader without what may name a person: only its kind is kept, or what the file is instead"
+    "The type of a reader's error, or the kind of the file, without text that may name a person"
     other = other_kind(text)
     if other: return other
     kind = text.removeprefix(f"cannot read {file}: ").partition(":")[0]
@@ -299,10 +299,10 @@ def _judge(frame, recipe, file):
 def _region_of(unit, work):
     "The region of the first clip of a work; None if it cannot be read"
     try: return clip_region(_clips(unit.source, work)[0], _outlines_of_clip(work, 0))
-    except Exception: return None # It is named when its turn comes
+    except Exception: return None # The error is reported when the work itself is read
 
 def _lenders(unit, work):
-    "Regions of other works of the patient in a unit, when somebody asks"
+    "Regions of other works of the patient in a unit, found only when they are needed"
     def regions():
         same = [other for other in unit.works if other.patient == work.patient]
         others = [other for other in same if other.clip != work.clip]
@@ -460,7 +460,7 @@ def _result(job, unit):
         return _alone(unit)
 
 # %% ../../nbs/data/10_build.ipynb #finish
-def _about(table): return json.loads(table.schema.metadata[b"unit"]) # What a unit says about itself
+def _about(table): return json.loads(table.schema.metadata[b"unit"]) # The description of a unit in its part
 
 def _read_excluded(file):
     "Clips and patients that must not be in a corpus; raises OSError for a file that names something else"
@@ -553,7 +553,7 @@ def _finish(out, found, units, done, recipe, key):
     shards = [_about(part)["shard"] for _, part in parts]
     named = {*done.values(), *shards, before.get("index"), _read_info(out)["index"]}
     for old in [*out.glob("parts/*"), *out.glob("shards/*"), *out.glob("index-*.arrow")]:
-        with suppress(PermissionError): # On Windows, where somebody reads it
+        with suppress(PermissionError): # On Windows, while another process reads it
             if old.name in named: continue
             if old.is_dir(): shutil.rmtree(old) # A shard of version 0.0.1 could be a folder
             else: old.unlink()
@@ -601,7 +601,7 @@ class BuildLog:
     def line(self,
         seconds:float, # Since the start
     )->str: # Files done of all, speed, what was left out, time left
-        "Say how far the build is"
+        "Make a line about the progress"
         left = self.weight - self.done
         time_left = f"{_duration(left*seconds/self.done)} left" if left > .5 else "done"
         files = f"{self.files:,} of {self.total:,} files"
@@ -637,7 +637,7 @@ def _find_key(out, info):
     return key
 
 def _read_info(out):
-    "What a finished corpus says about itself; {} if there is none, or if that is damaged: it is written again"
+    "The description of a finished corpus; {} if there is none, or if it is damaged: it is written again"
     try: return read_json(out/"corpus.json")
     except FileNotFoundError: return {}
     except OSError as error: log.warning("%s: it is made again", error)
@@ -701,7 +701,7 @@ def _task_names(text):
 def build_corpus(
     sources, # List of `Source`: folders and how to read them
     out, # Folder to write to; an interrupted build continues
-    exclude=(), # Names of tasks, a list or with commas: what their test sets have too is left out
+    exclude=(), # Names of tasks, a list or with commas: frames of their test sets are left out
     workers:int=None, # Processes; None or -1: one a core, 0: none but this one
     scheduler:str=None, # Address of a Dask scheduler (tcp://…) for a cluster
     contents:bool=False, # Read all files again, to find those that changed under the same size and time
@@ -738,7 +738,7 @@ def _own_source(text):
     return Source(readable(name) or f"folder-{short_hash(folder.resolve().name) >> 32:08x}", folder)
 
 def sources_in(
-    folders, # Folders of datasets, or of anything; NAME=FOLDER names what is not of the paper
+    folders, # Folders of the paper's datasets or of others; NAME=FOLDER gives another one a name
 )->list: # Of `Source`
     "Find the paper's datasets in folders; all else in a folder is a source of its own"
     # FileNotFoundError: there is no folder; ValueError: two have one name
@@ -758,11 +758,11 @@ def sources_in(
 def next_command(
     corpus:StoredFrames, # That was built
 )->str: # For the shell
-    "Say how to pretrain on a corpus, from the working directory"
+    "The command that pretrains on a corpus, from the working directory"
     return shlex.join(["python", "-m", "usjepa.training.train", "--corpus", f"corpus:{os.path.relpath(corpus.folder)}"])
 
 def _say_built(corpus):
-    "Say what was built, what should be looked at, and what comes next"
+    "Print what was built, what should be checked, and the next command"
     folder = os.path.relpath(corpus.folder)
     print(f"{len(corpus)} frames in {folder}; what was left out, and why: {Path(folder, 'rejected.csv')}")
     counts = corpus.info["counts"]

@@ -55,7 +55,7 @@ class Source:
     def match(self,
         path:str, # Relative to `root`, with forward slashes
     )->dict: # patient, clip, frame and label (class, for the online probe), as strings; None: not to be read
-        "Read the ids of a file from its path, or say that it is not one of ours"
+        "Read the ids of a file from its path; None if it is not to be read"
         if not _globs(_listed(self.include), _listed(self.skip)).match(path): return None
         found = _ids(self.pattern, path) if self.lookup is None else self.lookup.get(path)
         if found is None: return None

@@ -148,7 +148,7 @@ def frame_digest(
 
 def is_sound(
     file:Path, # Its name ends with 16 digits of its SHA-256
-)->bool: # It is there, and its content is what its name says
+)->bool: # It exists, and its content matches its name
     "Check a file against its name"
     return file.exists() and file.stem.endswith(file_digest(file)[:16])
 
@@ -158,7 +158,7 @@ class Shard:
         folder:Path, # Where shards lie
     ):
         folder.mkdir(parents=True, exist_ok=True)
-        self.part = folder/f"{secrets.token_hex(8)}.tar.part" # What a killed process leaves goes with the next build
+        self.part = folder/f"{secrets.token_hex(8)}.tar.part" # If the process is killed, the next build removes it
         self.tar = tarfile.open(self.part, "w", format=tarfile.USTAR_FORMAT)
 
     def add(self,
@@ -189,7 +189,7 @@ SCHEMA = pa.schema(dict(
     height=pa.int16(), width=pa.int16(), # Pixels, as stored
     hash=pa.uint64(), digest=pa.uint64(), # Of the prepared pixels; as stored, from `frame_digest`
     score=pa.uint8(), # Of the outline, from `score_code`; none, or no such column: not known
-    stand_in=pa.uint8(), # What stands in for an outline that was not believed, from `stand_in_code`
+    stand_in=pa.uint8(), # What replaces an outline that was too unsure, from `stand_in_code`
     label=_NAME)) # Class, for the online probe of a pretraining; empty, or no such column: not known
 
 def save_table(
@@ -219,7 +219,7 @@ class StoredFrames:
         folder, # Where `build_corpus` wrote
     ):
         self.folder = Path(folder)
-        self.info = read_json(self.folder/"corpus.json") # What `build_corpus` says about it
+        self.info = read_json(self.folder/"corpus.json") # The description that `build_corpus` wrote
         self.key = self.info["content"] # What the frames are
         self.index = load_table(self.folder/Path(self.info["index"]).name)
         shard = self.index["shard"].chunk(0)
@@ -234,7 +234,7 @@ class StoredFrames:
         if outside: raise ValueError(f"{self.folder} points outside of itself, to {outside[0]!r}: it is not read")
 
     @property
-    def scores(self): # (n,) float32 in [0,1]: of the outlines; 1: by hand; nan: not known, as in corpora of before
+    def scores(self): # (n,) float32 in [0,1]: of the outlines; 1: by hand; nan: not known, as in older corpora
         if "score" not in self.index.column_names: return np.full(len(self), np.nan, np.float32)
         return scores_of(self.index["score"].to_numpy())
 
@@ -290,9 +290,9 @@ def _identify(table):
 def save_index(
     folder:Path, # Of the corpus
     table:pa.Table, # Rows of `SCHEMA`
-    **info, # What else to say about the corpus
+    **info, # Further entries of corpus.json
 )->None:
-    "Write the index of a corpus, then what names it: a reader finds the corpus of before, or this one"
+    "Write the index of a corpus, then what names it: a reader finds the previous corpus or this one"
     index = save_table(table, folder, "index")
     content = _identify(table.unify_dictionaries().combine_chunks())
     about = dict(format="usjepa-corpus", frames=len(table), index=index, content=content)

@@ -28,7 +28,7 @@ def thumbnail(
     image:np.ndarray, # (H, W) uint8
     region:np.ndarray, # (H, W) bool
 )->np.ndarray: # (64, 64) uint8
-    "Shrink what lies in the region's box; what is outside the region becomes its mean"
+    "Shrink the bounding box of the region; pixels outside the region get its mean"
     if not region.any(): region = np.ones_like(region)
     left, top, width, height = cv2.boundingRect(region.astype(np.uint8))
     filled = np.where(region, image, np.uint8(image[region].mean()))
@@ -90,7 +90,7 @@ def sign_frames(
 
 # %% ../../nbs/data/02_duplicates.ipynb #agreement
 def _detail(thumb):
-    "What is finer than three pixels"
+    "Detail finer than about three pixels"
     return thumb - cv2.GaussianBlur(thumb, (0, 0), 3)
 
 def _window_map(part):
@@ -155,7 +155,7 @@ def _matches_of(thumb, pixels, corpus, correlation):
         yield dict(b=b, bits=bits[b], flipped=flip > 0, correlation=agreed, exact=exact[b])
 
 def match(
-    tests:Signatures, # Frames that must not be known
+    tests:Signatures, # Frames of validation or test
     corpus:Signatures, # Frames to learn from
     correlation:float=COPY, # Least agreement
 )->pd.DataFrame: # a (row of tests), b (row of corpus), bits, flipped, correlation, exact

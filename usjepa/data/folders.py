@@ -40,7 +40,7 @@ log = logging.getLogger("usjepa")
 # %% ../../nbs/data/02_folders.ipynb #account
 @dataclass
 class Account:
-    "What was understood of somebody's data"
+    "What was understood of a user's data"
     where:str # Folder or CSV file
     lines:list = field(default_factory=list) # What was understood
     left_out:dict = field(default_factory=dict) # Reason → names of files
@@ -76,7 +76,7 @@ def save_simulated(
     image:np.ndarray, # (H, W) uint8
     path, # Of a PNG file
 )->None: # Writes it
-    "Write a simulated frame that says what it is"
+    "Write a simulated frame, marked as such"
     text = PngInfo()
     text.add_text("Software", MARK)
     Image.fromarray(image).save(path, compress_level=1, pnginfo=text)
@@ -119,20 +119,20 @@ SIDES = dict(
     train=("train", "training", "tr", "trn", "trainset", "trainingset", "imagestr"),
     val=("val", "valid", "validation", "validate", "valset", "validationset", "dev", "development", "vl", "tuning"),
     test=("test", "testing", "te", "ts", "tst", "testset", "holdout", "imagests"))
-_FILLERS = set( # Words beside the name of a part that say nothing: Test_images, 1_train, Training set (n=80)
+_FILLERS = set( # Words beside the name of a part that are ignored: Test_images, 1_train, Training set (n=80)
     "set sets data dataset image images img imgs pictures frames scans samples split part subset folder cases "
     "patients cropped crops resized new final n".split())
 
 def plain(
     name, # Of a patient, class, column or folder
-)->str: # Stripped, composed, without case and without characters that nobody sees
+)->str: # Stripped, composed, without case and without invisible characters
     "Make names comparable"
     return clean(name).casefold()
 
 def clean(
     name, # Of a class, a patient or a column
-)->str: # Stripped, composed, without characters that nobody sees
-    "Take off what is invisible in a name"
+)->str: # Stripped, composed, without invisible characters
+    "Remove invisible characters from a name"
     name = str(name)
     if name.isascii(): return name.strip()
     seen = (letter for letter in name if unicodedata.category(letter) != "Cf")
@@ -147,7 +147,7 @@ def _words_of(
 
 def side_of(
     name:str, # Of a folder, or a word in a table
-)->str: # train, val or test; empty if it is none of their names
+)->str: # train, val or test; empty for other names
     "Recognize the usual names of the three parts of a split"
     side, others = _side_and_others(name)
     return side if not set(others) - _FILLERS else ""
@@ -166,7 +166,7 @@ def _side_and_others(name):
 def sides_of(
     names, # Of folders beside each other
 )->dict: # Name → train, val or test, of those that are one
-    "Recognize the parts of a split among folders; words that all of them have say nothing (busi_train, busi_test)"
+    "Recognize the parts of a split among folders; words that all of them have are ignored (busi_train, busi_test)"
     sides = {name: side_of(name) for name in names}
     alike = _alike(names)
     if len(alike) == 1:
@@ -186,7 +186,7 @@ _FOLD = re.compile(r"(?:fold|folds|cv|split|partition|k|kfold)[ _.-]*(\d+)", re.
 
 def fold_of(
     name:str, # Of a folder
-)->str: # Its number; empty if it is none
+)->str: # Its number; empty for other names
     "Recognize the folders of a cross-validation: fold1, Fold_2, cv0"
     found = _FOLD.fullmatch(clean(name))
     return str(int(found[1])) if found else ""
@@ -224,7 +224,7 @@ _PICTURE_NAME = re.compile(rf"(.*?)[ _.-]+({_PICTURE_WORD})", re.I)
 _PICTURE_FIRST = re.compile(rf"({_PICTURE_WORD})[ _.-]*(.+)", re.I)
 
 def _pictured(stem):
-    "The name of the picture that a mask of this name belongs to; the name itself if it says nothing of a mask"
+    "The name of the picture that a mask of this name belongs to; the name itself if it is not that of a mask"
     after = _MASK_NAME.fullmatch(stem) or _MASK_CAMEL.fullmatch(stem)
     before = _MASK_FIRST.fullmatch(stem)
     if after: return after[1]
@@ -263,7 +263,7 @@ def find_masks(
 # %% ../../nbs/data/02_folders.ipynb #layout
 @dataclass
 class Scan:
-    "A file, and what its folders say of it"
+    "A file, and what was inferred from its folders"
     file:PurePosixPath # Relative to the folder
     place:list # Names of folders whose meaning is not known yet
     split:str = "" # train, val or test
@@ -379,14 +379,14 @@ def _read_folds(scans, account):
         return
 
 def _say_empty_classes(root, scans, account):
-    "A line for folders that could be classes and hold no picture or clip"
+    "Warn about folders that could be classes and hold no picture or clip"
     if not scans or any(scan.split for scan in scans): return
     names = _next_level(scans)
     empty = [name for name in _folders_beside(root, scans) if name not in names and not _MASK_FOLDER.fullmatch(name)]
     if names and empty: account.add(f"careful: no picture or clip that can be used is in {_shown(map(shown, empty))}")
 
 def _drop_single_below(scans):
-    "Skip a level at which a class has one folder that says nothing: images, benign_images, or the same in all classes"
+    "Skip a level at which a class has one folder without meaning: images, benign_images, or the same in all classes"
     below = {} # Class → names of its folders
     for scan in scans: below.setdefault(scan.place[0], set()).add(scan.place[1] if len(scan.place) > 1 else "")
     single = {upper: next(iter(names)) for upper, names in below.items() if len(names) == 1 and "" not in names}
@@ -417,7 +417,7 @@ def _on_one_side(scans, level):
     return all(len(parts) == 1 and parts != {""} for parts in sides.values())
 
 def _upper_is_patient(scans, account):
-    "Whether the upper of two levels is the patient and the lower the class; raises ValueError if nobody can tell"
+    "Whether the upper of two levels is the patient and the lower the class; raises ValueError if it is ambiguous"
     pairs = {tuple(scan.place[:2]) for scan in scans if len(scan.place) > 1}
     upper = {up for up, _ in pairs}
     lower = Counter(low for _, low in pairs)
@@ -434,7 +434,7 @@ def _upper_is_patient(scans, account):
         "or a table with the columns path, label and patient")
 
 def _say_places(names, account):
-    "A line where the classes are named as sites, devices, visits or years are"
+    "Warn where classes have names of sites, devices, visits or years"
     if names and all(map(_is_place, names)):
         account.add(f"careful: {_shown(names)} are taken for classes, and named like places or times")
 
@@ -469,7 +469,7 @@ def _scans_in(root, account):
     return [file for file in files if file not in masks]
 
 def _known_suffix(name):
-    "What a file ends with, if that is the usual end of some kind of files: else it may be a name"
+    "The suffix of a file if it is a usual one; any other may be part of a name"
     suffix = Path(name).suffix
     known = suffix.lower() in mimetypes.types_map or names_are_wanted()
     return suffix if suffix and known else "another suffix" if suffix else "no suffix"
@@ -553,14 +553,14 @@ def read_class_folders(
         split=[scan.split for scan in scans]))
 
 # %% ../../nbs/data/02_folders.ipynb #csv
-COLUMNS = dict( # What a column is for → its usual names without spaces and marks, the first that is there counts
+COLUMNS = dict( # Role of a column → its usual names without spaces and marks; the first that is present is used
     path=("path", "file", "filename", "filepath", "relativepath", "image", "imagepath", "imagename", "imagefile",
           "imageid", "img", "imgpath", "imgname", "imgfile"),
     label=("label", "class", "classname", "labelname", "diagnosis", "category", "target", "pathology"),
     patient=("patient", "patientid", "patientno", "pid", "case", "caseid", "subject", "subjectid", "participant",
              "participantid", "group", "groupid"),
     split=("split", "fold"))
-_PARTED = ("set", "subset", "partition", "phase") # A split as well, if nothing else than its parts is in them
+_PARTED = ("set", "subset", "partition", "phase") # A split as well, if they contain only names of its parts
 BLANK = { # Of patients
     "", "nan", "none", "null", "nil", "na", "n/a", "#n/a", "<na>", "-", "?", "unknown", "missing", "anonymous",
     "anonymized", "anonymised", "anon", "anonym"}
@@ -600,7 +600,7 @@ def _read_table(file, account):
     return table[(table != "").any(axis=1)]
 
 def _role_names(table):
-    "What each column is for: role → the names of its columns, the best first"
+    "The role of each column: role → names of columns, the best first"
     squeezed = {}
     for column in table.columns: squeezed.setdefault(re.sub(r"[\W_]", "", column), column)
     def found(names): return [squeezed[name] for name in names if name in squeezed]
@@ -652,7 +652,7 @@ def _as_path(name, folder):
     spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
     return next((folder/spelling for spelling in spellings if (folder/spelling).is_file()), None)
 
-_MOST_LOOKED_AT = 200_000 # Files below the folder of a table, where some have other names than the table says
+_MOST_LOOKED_AT = 200_000 # Files below the folder of a table that are searched for names that differ slightly
 
 def _by_ending(folder):
     "Files below a folder by the ends of their paths, without case, with and without suffix; several of one name: None"
@@ -781,7 +781,7 @@ def name_patients(
     table:pd.DataFrame, # path, id, label, patient, split, header
     account:Account, # Takes how patients are known
     source:str, # What `patient` is: the folder, or the column
-)->pd.DataFrame: # With group: one name a patient; known: whether anything says so
+)->pd.DataFrame: # With group: one name for each patient; known: whether the patient is known
     "Assign each file to a patient"
     ids = _dicom_patients(table)
     names = table.patient.map(plain)
@@ -816,7 +816,7 @@ def _without_studies(names, ids, account):
     return names.mask(told, "")
 
 def _say_several_classes(names, labels, account):
-    "A line where folders of patients come back in several classes"
+    "Warn where a patient has folders in several classes"
     several = labels[names.index].groupby(names).nunique() > 1
     again = several.index[several]
     if len(again):
@@ -825,7 +825,7 @@ def _say_several_classes(names, labels, account):
                     "one each: give the folders other names if they are different people")
 
 def _join_exports(group, unknown, account):
-    "Take files of one name and several suffixes (1.dcm and 1.jpg) for one patient, where nothing says whose they are"
+    "Take files of one name and several suffixes (1.dcm and 1.jpg) for one patient, where the patient is unknown"
     stems = unknown.path.map(lambda path: path.with_suffix(""))
     again = stems.duplicated(keep=False)
     if not again.any(): return group
@@ -835,7 +835,7 @@ def _join_exports(group, unknown, account):
 _FRAME_NAME = re.compile(r"(.*\d.*?)[ _.-]*(?:frame|frm|img|image|f)?[ _.-]*[(]?(?<!\d)\d+[)]?", re.I)
 
 def _say_recordings(unknown, account):
-    "A line where the names of files without a patient look like frames of recordings"
+    "Warn where the names of files without a patient look like frames of recordings"
     films = unknown.path.map(lambda path: _FRAME_NAME.fullmatch(path.stem))
     names = pd.Series([readable(f"{path.parent}/{film[1]}") for path, film in zip(unknown.path, films) if film])
     frames = names.value_counts()
@@ -847,7 +847,7 @@ def _say_recordings(unknown, account):
             'their patients are unknown; load_task(…, groups="likeness") groups files that look alike')
 
 def _say_several_folders(names, ids, account):
-    "A line where PatientID says that several given patients are one"
+    "Warn where several given patients have one PatientID"
     told = (ids != "") & (names != "")
     folders = names[told].groupby(ids[told]).nunique()
     several = folders[folders > 1]
@@ -855,7 +855,7 @@ def _say_several_folders(names, ids, account):
         account.add(f"careful: PatientID of DICOM files says that {several.sum()} of the patients are {len(several)}")
 
 def _say_patients(group, by_source, by_header, account, source):
-    "A line for each way in which patients are known"
+    "Report from which source patients are known"
     if by_source.any(): account.add(f"patients: {group[by_source].nunique()}, named by {source}")
     if by_header.any(): account.add(f"patients: {group[by_header].nunique()}, named by the PatientID of DICOM files")
     unknown = ~by_source & ~by_header
@@ -875,8 +875,8 @@ def _contents(table):
 def torn_copies(
     table:pd.DataFrame, # id, content, and the column
     column:str, # label, split or group
-)->pd.DataFrame: # Rows whose content is there with two values of the column
-    "Find files that are there twice, and differ in what is said of them"
+)->pd.DataFrame: # Rows whose content has two values in the column
+    "Find files of equal content with different values of a column"
     return table[table.groupby("content")[column].transform("nunique") > 1]
 
 def say_copies(
@@ -884,7 +884,7 @@ def say_copies(
     what:str, # labels, sides or patients
     column:str, # As for `torn_copies`
 )->str: # A sentence with the first of them
-    "Say which files are there twice"
+    "Name the files that are there twice"
     first = rows[rows.content == rows.content.iloc[0]].drop_duplicates(column)
     values = first[column].map(shown) if column == "group" else first[column]
     names = " and ".join(f"{shown(name)} ({value})" for name, value in zip(first.id, values))
@@ -914,7 +914,7 @@ def one_of_each(
     table:pd.DataFrame, # id, label, split, content
     account:Account, # Takes what is left out
 )->pd.DataFrame: # One row of each content, of the test set if it is there; none where it has two labels
-    "Use what is there twice once"
+    "Keep one of several files of equal content"
     wrong = table.index.isin(torn_copies(table, "label").index)
     first = table.split.map({"test": 0, "val": 1}).sort_values(kind="stable").index
     again = table.content[first].duplicated()[table.index] & ~wrong
@@ -926,7 +926,7 @@ def one_of_each(
 MAX_UNREADABLE = .01 # Share of the files that may be unreadable; one file always may
 
 def other_kind(error):
-    "What a sound file is that is none of ours, by the error of its reader; empty if it is none"
+    "The kind of an intact file that is not ultrasound, from the error of its reader; empty for other errors"
     modality = re.search(r"found modality (\w{1,16}), expected .*; (set USJEPA_MODALITIES=[\w,]+)", error)
     if modality: return f"DICOM files of modality {modality[1]}, {modality[2]} to read them"
     return "DICOM files without pixels" if error.endswith("no pixels in it") else ""
@@ -960,7 +960,7 @@ def read_own(
     path, # Folder or CSV file, relative to the working directory, then to the checkout
     one_frame:bool=False, # As for `join_copies`
 )->tuple: # Table with path, id, label, group, known, split, header, content, and the `Account`
-    "Read somebody's data; raises FileNotFoundError, ValueError or OSError with a sentence"
+    "Read a user's data; raises FileNotFoundError, ValueError or OSError with a sentence"
     path = user_path(path)
     account = Account(str(path))
     if not path.exists():

@@ -98,7 +98,7 @@ def clip_of(
 def clip_region(
     clip, # From `open_clips`, `open_pictures` or `clip_of`
     outlines:dict=None, # As for `prepare_clip`
-)->Region: # None if its frames have several shapes; raises OSError if there is none
+)->Region: # None if its frames have several shapes; raises OSError if no frame can be read
     "Find the region that a clip may lend: one that a person drew, with a score of 1, or that of its frames"
     few = spread_frames(clip)
     drawn = [outline for outline in (outlines or {}).values() if outline is not None]
@@ -159,13 +159,13 @@ def _unseal(key, sealed):
     return value if sealed == _seal(key, value) else None
 
 def _select(db, keys):
-    "Yield the keys that are kept, and their values; many at a time, since each question costs"
+    "Yield the keys that are kept, and their values; many at a time, since each query takes time"
     for start in range(0, len(keys), 500):
         some = keys[start:start + 500]
         marks = ",".join("?"*len(some))
         yield from db.execute(f"select key, value from kept where key in ({marks})", some)
 
-_EVERY = 1 # Seconds after which what was computed is written, as each writing costs
+_EVERY = 1 # Seconds between writes to the database, as each one takes time
 
 def _compute_and_keep(db, computed):
     "Keep values as they are computed; those without a key are only returned"
@@ -224,7 +224,7 @@ def remember(
 def threaded(
     compute, # Function of one place
 ): # Function of a list of places, for `remember`
-    "Compute values side by side, since most of the time is spent in libraries and on the disk"
+    "Compute values in threads, since most of the time is spent in libraries and on the disk"
     def compute_all(places):
         with ThreadPoolExecutor(os.cpu_count()) as pool: yield from pool.map(compute, places)
     return compute_all
@@ -269,7 +269,7 @@ def read_numbered(
     paths:list, # (n,) files
     numbers:list, # (n,) frame of the file, from 0
 )->tuple: # (n,) frames, None for those that cannot be read; DICOM tags of the files, if there are any
-    "Read frames by file and number; each file is opened once, and what comes before a damage is kept"
+    "Read frames by file and number; each file is opened once, and frames before a damage are kept"
     found = {}
     tags = None
     for path in dict.fromkeys(paths):
@@ -299,7 +299,7 @@ def _resized(frame, size):
     return replace(frame, image=image, region=region)
 
 # %% ../../nbs/data/01_frames.ipynb #wanted
-_CODE = ( # Modules that decide what is in the cache
+_CODE = ( # Modules that determine the content of the cache
     "image.readers", "image.preprocess", "data.lenders", "data.outlines", "data.frames")
 
 @dataclass
@@ -316,7 +316,7 @@ class Wanted:
         return [[column[row] for row in rows] for column in (self.paths, self.numbers, self.outlines)]
 
     def lenders(self, rows): # Function for `believed`; rows of a clip
-        "Regions of other recordings of the same patient, when somebody asks"
+        "Regions of other recordings of the same patient, found only when they are needed"
         def regions():
             patient = self.patients[rows[0]]
             others = [other for other in self.clips if patient and other != rows and self.patients[other[0]] == patient]
@@ -347,7 +347,7 @@ def content_key(
     return fingerprint(images, np.packbits(regions))
 
 def _rows_of_clips(n, clips):
-    "Row numbers clip by clip; without clips each row stands alone"
+    "Row numbers clip by clip; without clips each row is its own clip"
     rows = {}
     for i in range(n): rows.setdefault(i if clips is None else str(clips[i]), []).append(i)
     return list(rows.values())
@@ -424,7 +424,7 @@ def _read_frames(folder, size):
 
 # %% ../../nbs/data/01_frames.ipynb #with-borrowed
 def _borrow(folder, found, unsure, wanted):
-    "Prepare unsure clips with what is lent, and store all frames in a folder"
+    "Prepare unsure clips with borrowed regions, and store all frames in a folder"
     images = np.array(found.images)
     regions = np.array(found.regions)
     fallbacks = found.fallbacks.copy()

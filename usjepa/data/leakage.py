@@ -130,7 +130,7 @@ def vote(
     pairs:pd.DataFrame, # From `match`
     tests, # (n,) clip of each test frame
     corpus, # (m,) clip of each frame of the corpus
-    share:float=.3, # Of the frames of a clip, on one side
+    share:float=.3, # Of the compared frames of either clip
 )->pd.DataFrame: # clip, test, matched, share, test_share, flipped, correlation, exact: a line for each pair of clips
     "Turn pairs of frames into pairs of clips"
     tests = pd.Series(tests)

@@ -24,7 +24,7 @@ def spread_frames(
         for frame in clip.read(np.unique(numbers).tolist()):
             if frame is not None: frames.append(frame)
     except OSError:
-        if not frames: raise # Else what came before the damage is worth having
+        if not frames: raise # Otherwise the frames before the damage are used
     if not frames: raise OSError("no frame in it")
     return frames
 
@@ -50,7 +50,7 @@ def is_unsure(
 def believed(
     found:Region, # Of a recording
     lenders, # Function without arguments: `Region`s of other recordings of the patient; None: keep `found`
-)->Region: # With the score of `found`; where that is not believed, `fallback` is borrowed, or whole for the whole frame
+)->Region: # With the score of `found`; if that was too unsure, `fallback` is "borrowed" or "whole" (frame)
     "Keep an outline that is sure enough; else borrow the surest of the patient; else take the whole frame"
     if lenders is None or not is_unsure(found): return found
     H, W = found.mask.shape

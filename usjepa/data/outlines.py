@@ -27,8 +27,8 @@ from ..store import HINT
 class Outline:
     "Where the ultrasound is, as a person drew it"
     polygons:tuple # Of (k, 2) nested tuples: x and y in pixels of the original, pixel centers at whole numbers
-    where:str # File and line that say so
-    drawn_on:tuple = (None, None) # Height and width of the picture, pixels; None: not said
+    where:str # File and line that it was read from
+    drawn_on:tuple = (None, None) # Height and width of the picture, pixels; None: not given
 
     def region(self,
         shape:tuple, # (H, W) of the frame
@@ -56,14 +56,14 @@ EXAMPLE = '{"file": "benign/1.png", "outline": [[10, 0], [90, 0], [60, 80]]}'
 KEYS = ("file", "outline", "frame", "polygons", "width", "height")
 
 def _points(polygon):
-    "A polygon as nested tuples of numbers; None if it is none"
+    "A polygon as nested tuples of numbers; None if it is not a polygon"
     try: points = np.array(polygon, float)
     except (TypeError, ValueError, OverflowError): return None
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all(): return None
     return tuple(map(tuple, points.tolist()))
 
 def _read_whole(entry, key, where):
-    "A number of a line, 0 or more; None where it is not said"
+    "A number of a line, 0 or more; None where it is not given"
     number = entry.get(key)
     if number is None or (type(number) is int and number >= 0): return number
     raise ValueError(f"{where}: found the {key} {number!r}, expected a whole number, 0 or more")
@@ -99,7 +99,7 @@ def _shape_of(path, number, changed):
         first += clip.count
 
 def _check_fits(outline, path, number, info):
-    "Raise ValueError if an outline does not fit its frame; a picture that cannot be read is for others to say"
+    "Raise ValueError if an outline does not fit its frame; a picture that cannot be read is reported elsewhere"
     try: shape = _shape_of(path, number or 0, (info.st_size, info.st_mtime_ns))
     except OSError: return
     if shape is None: raise ValueError(f"{outline.where} names a frame that is not there: expected its number from 0")
@@ -140,10 +140,10 @@ def _files_above(folder):
 
 def outlines_of(
     paths, # (n,) files
-)->list: # (n,) dict: frame, or None for all frames → `Outline`; empty where nobody corrected the finder
+)->list: # (n,) dict: frame, or None for all frames → `Outline`; empty where no outline was drawn
     "Find the outlines that persons drew for files; raises ValueError with file and line if one is invalid"
     above = {} # Folder → its files with outlines
-    read = {} # File with outlines → what it says
+    read = {} # File with outlines → its content
     found = []
     for path in map(os.path.abspath, paths):
         folder = os.path.dirname(path)
@@ -158,7 +158,7 @@ def outlines_of(
 def outlines_at(
     paths, # (n,) files
     numbers, # (n,) frame of each file, from 0
-)->list: # (n,) `Outline`, or None where nobody corrected the finder
+)->list: # (n,) `Outline`, or None where no outline was drawn
     "Find the outlines that persons drew for frames; raises ValueError as `outlines_of` does"
     found = outlines_of(paths)
     return [frames.get(int(number), frames.get(None)) for frames, number in zip(found, numbers)]
@@ -166,7 +166,7 @@ def outlines_at(
 def say_outlines(
     found, # From `outlines_of`
 )->str: # A sentence, or "" if there is none
-    "Say how many outlines persons drew"
+    "Report how many outlines persons drew"
     count = sum(map(len, found))
     if not count: return ""
     return f"{count} outline{'s' if count > 1 else ''} corrected by hand in {OUTLINES}"

@@ -36,7 +36,7 @@ def permute(
     numbers = (np.asarray(number, np.uint64) for number in (index, n, key))
     x, n, key = np.broadcast_arrays(*numbers)
     x = _feistel(x, n, key)
-    while (x >= n).any(): # What is not below n goes through again
+    while (x >= n).any(): # Numbers that are not below n are permuted again
         x = np.where(x < n, x, _feistel(x, n, key))
     return x.astype(np.int64)
 

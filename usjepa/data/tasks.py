@@ -207,7 +207,7 @@ def load_task(
 
 # %% ../../nbs/data/03_tasks.ipynb #compare-counts
 def _why_counts_differ(task, same):
-    "What is known about numbers of frames that are not those of Table 4"
+    "Known reasons why numbers of frames differ from Table 4"
     if task.simulated: return "simulated"
     lost = task.frames.groupby("split").group.nunique()
     groups = task.frames.group.nunique()
@@ -262,7 +262,7 @@ def _check_patients(used, classes):
         f"{name} has only {people[label]} groups (patients or sources): train, val and test need at least 3")
 
 def grouped(
-    frames:pd.DataFrame, # The frames of a task in hand; a column `fold` says which fold tests each
+    frames:pd.DataFrame, # The frames of a task; a column `fold`, if there is one, gives the fold of each frame
     fold:int=0, # Which fold is tested; 5 to 9 are another repetition, and so on
     seed:int=0, # Of all repetitions
     classes=None, # Their names, for the error
@@ -289,7 +289,7 @@ def _people(used, classes):
 def _names(classes, chosen): return ", ".join(repr(name) for name, here in zip(classes, chosen) if here)
 
 def _check_files_once(used, classes):
-    "Refuse files that are there twice, with two labels or on two sides"
+    "Refuse files that are there twice, with two labels, two patients or in two parts"
     if "content" not in used: return
     files = used.drop_duplicates("path").assign(label=lambda files: files.label.map(dict(enumerate(classes))))
     known = files[files.known]
@@ -391,7 +391,7 @@ def _own_frames(table, classes):
 
 @contextmanager
 def _naming(data):
-    "Let every refusal of somebody's data name them"
+    "Add the name of the data to every error about them"
     try: yield
     except ValueError as error:
         if data in str(error): raise
@@ -540,7 +540,7 @@ def find_duplicates(
 def without_duplicates(
     task:Task, # Any task
 )->Task: # The same, with training frames that recur in val or test marked "duplicate"
-    "Drop from training what is also in validation or test, and say so"
+    "Drop from training the frames that are also in validation or test, and log their number"
     pairs = find_duplicates(task)
     train = task.frames.split == "train"
     again = train & task.frames.id.isin(pairs[pairs.split_a == "train"].a)

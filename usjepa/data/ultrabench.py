@@ -142,7 +142,7 @@ def pocus_sources()->pd.DataFrame: # source (name of a file), split, frames, pat
 def _still_number(file): return int(file.stem.split("_frame")[1])
 
 def _pocus_files(root):
-    "The files of each published source: itself, or stills `NAME_frame7.jpg` that stand in for a missing video"
+    "The files of each published source: itself, or stills `NAME_frame7.jpg` that replace a missing video"
     files = visible_files(root, "pocus_images/convex/*.*") + visible_files(root, "pocus_videos/convex/*.*")
     here = {file.name: file for file in files}
     stills = sorted(visible_files(root.parent, "*/*_frame*.jpg"), key=_still_number)
@@ -217,7 +217,7 @@ def two_stage(
 
 # %% ../../nbs/data/02_ultrabench.ipynb #listed
 def _listed(frames):
-    "Split POCUS by the published list of sources; others are unused, so that a new file moves nobody"
+    "Split POCUS by the published list of sources; others are unused, so that a new file changes no split"
     sources = pocus_sources().set_index("source")
     frames = frames.assign(patient=frames.group.map(sources.patient).fillna(frames.group))
     if frames.split.isin(["train", "val"]).any(): return frames # UltraBench 1.0 has decided
@@ -252,7 +252,7 @@ class Recipe:
     target:str # Table 4, task description
     classes:list # Names, in UltraBench's order
     counts:list # Table 4: train, val, test
-    unit:str # What a group is: patient, video, or "" where nobody knows
+    unit:str # What a group is: patient, video, or "" if unknown
     folders:list # Names it may have under the data root (patterns)
     marks:list # Patterns that must match inside the original download
     key:str # A field that only this task has in UltraBench's JSON
@@ -308,7 +308,7 @@ def _candidates(recipe, top, anywhere):
             for folder in _folders(start, pattern): yield folder, named
 
 def _nothing_found(recipe, top):
-    "Say what was looked for, what is there, and where to get it"
+    "The sentence that says what was searched, what was found, and where to get the data"
     wanted = " + ".join(recipe.marks)
     seen = ", ".join(sorted(os.listdir(top))[:6]) or "nothing" if top.is_dir() else "no such folder"
     return (
