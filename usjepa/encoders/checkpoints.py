@@ -43,13 +43,13 @@ NOTHING = "(?!)" # A pattern that no name matches
 @dataclass(frozen=True)
 class Layout:
     "How files of one origin name their tensors; the patterns are regular expressions"
-    sign:str # Pattern of a name that gives the layout away
+    sign:str # Pattern of a name by which the layout is recognized
     prefix:str = "" # The encoder's names begin with it; all others are dropped
     drop:str = NOTHING # Pattern of names, without prefix, that do not belong to the encoder
     rename:tuple = () # [pattern, replacement], applied in order
-    constant:str = NOTHING # Pattern of the model's names that a file leaves out, for the architecture computes them
-    zero:str = NOTHING # Pattern of the model's names that a file leaves out, for they are zero
-    ordered:bool = False # The names tell nothing, the order does
+    constant:str = NOTHING # Pattern of the model's tensors that a file omits because the architecture computes them
+    zero:str = NOTHING # Pattern of the model's tensors that a file omits because they are zero
+    ordered:bool = False # Tensors are matched by their order, not by their names
 
 LAYOUTS = {name: Layout(**with_tuples(fields)) for name, fields in read_catalogue()["layouts"].items()}
 
@@ -68,7 +68,7 @@ def join_attention(
             parts = [f"{attention}{part}.{kind}" for part in "qkv"]
             if all(part in state for part in parts):
                 state[joined] = torch.cat([state.pop(part) for part in parts])
-        if bias in state and bias not in wanted: # softmax never sees a bias of the key: all logits of a query have it
+        if bias in state and bias not in wanted: # softmax ignores the key's bias: it is common to all logits of a query
             query, _, state[f"{attention}v_bias"] = state.pop(bias).view(3, -1)
             state[f"{attention}q_bias"] = query
 
@@ -181,7 +181,7 @@ class Part:
     "The part of a file that is taken"
     tensors:dict # By name, no container around them
     taken:tuple # Containers around them, the outermost first
-    beside:list # Other containers of tensors: averages, other encoders
+    beside:list # Names of other containers with tensors: averages, other encoders
 
 def tensors_in(
     content, # Anything that was in a file
@@ -199,7 +199,7 @@ def is_packed(
 def holds_tensors(
     content, # Anything that was in a file
 )->bool:
-    "Say whether there is a tensor in a container, or in one of its containers; one that contains itself ends, too"
+    "Say whether a container holds a tensor at any depth; a container that contains itself is visited once"
     seen, left = set(), [content]
     while left:
         content = left.pop()
@@ -211,7 +211,7 @@ def holds_tensors(
 
 def unwrap(
     content:dict, # What was in the file
-    containers:tuple, # Keys under which the tensors may be; the first that is there counts, again and again
+    containers:tuple, # Keys under which the tensors may be; at each level the first that is there is taken
 )->Part: # At most ten containers down
     "Go down into the containers; raises ValueError if no tensor is there"
     taken, beside = [], []
@@ -270,14 +270,14 @@ def is_infinite(name, tensor, own):
     if not tensor.is_floating_point() or not tensor.numel(): return False
     return not torch.stack(tensor.float().aminmax()).isfinite().all()
 
-def is_constant(name, tensor, own): # Biases, scales and statistics may be: a matrix, positions and a variance of 0 not
+def is_constant(name, tensor, own): # Biases and scales may be constant; matrices, positions and variances of 0 not
     if not re.search("(weight|pos_embed|running_var)$", name) or tensor.numel() < 2: return False
     low, high = tensor.float().aminmax()
     return bool(low == high and (tensor.squeeze().ndim > 1 or low == 0))
 
 def is_moved(name, tensor, own): return name.endswith("_index") and not torch.equal(tensor, own)
 
-FAULTS = ( # What a tensor may be that a network cannot have
+FAULTS = ( # What was found, what was expected, and the function that recognizes it
     ("other than floating-point numbers", "weights as floating-point numbers", is_other_kind),
     ("NaN or infinite values", "finite weights", is_infinite),
     ("one number throughout", "weights that were learned", is_constant),
@@ -466,7 +466,7 @@ def write_tensors(
     state:dict, # Tensors by name
     path:Path, # Where they belong
 )->None:
-    "Write tensors as safetensors, completely or not at all; what DataParallel and torch.compile put before names goes"
+    "Write tensors as safetensors, completely or not at all, without the prefixes of DataParallel and torch.compile"
     tensors = {re.sub(r"^((module|_orig_mod)\.)+", "", name): tensor for name, tensor in state.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with write_atomically(path, "wb") as file: file.write(safetensors.torch.save(tensors, dict(format="pt")))
@@ -556,7 +556,7 @@ def fold_normalization(
     encoder_norm:tuple, # Mean and standard deviation that it expects, three channels each
     student_norm:tuple, # Mean and standard deviation that the student is given, a number each
 )->None:
-    "Let the patch embedding do what the two normalizations differ in"
+    "Absorb the difference of two input normalizations into the patch embedding"
     mean, std = (torch.tensor(v)[:, None, None] for v in encoder_norm)
     student_mean, student_std = student_norm
     patches = state["patch_embed.proj.weight"]                            # (D, 3, p, p)
@@ -580,7 +580,7 @@ def copy_blocks(
     mean:float, # Of the student's input
     std:float, # Of the student's input
 )->None:
-    "Let a student begin as the first blocks of an encoder"
+    "Initialize a student with the first blocks of an encoder"
     # Raises ValueError for an encoder of another shape, or with tensors that a student has no place for
     model = encoder.model
     depth = len(student.blocks)

@@ -27,7 +27,7 @@ def choose_files(
 # %% ../../nbs/encoders/02_download.ipynb #download
 def explain(
     repo:str, # Name of a repository
-    error:Exception, # What the hub's client said
+    error:Exception, # Raised by `huggingface_hub`
 )->str: # A sentence
     "Say why a repository could not be downloaded, and what to do"
     from huggingface_hub import errors # optional: only who downloads needs it
