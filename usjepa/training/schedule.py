@@ -27,7 +27,7 @@ def cosine(
 class Rates:
     "What changes from step to step"
     lr:float # Learning rate of predictor and linear layer
-    student_lr:float # Learning rate of the student
+    student_lr:float # Learning rate of the student; 0 while it is frozen
     weight_decay:float # Of the weights that decay
     momentum:float # Of an EMA teacher, 0 to 1
 

@@ -90,7 +90,7 @@ class Training:
 def supported_precision(
     config:PretrainConfig, # `precision`
 )->str: # bf16 or no
-    "Find the precision of this machine: without bfloat16 products it is float32, and that is logged"
+    "Find the precision of this machine: float32 on a CPU without bfloat16 arithmetic, and that is logged"
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     if config.precision == "no" or not on_cpu or torch.ops.mkldnn._is_mkldnn_bf16_supported(): return config.precision
     _log.warning("this processor has no bfloat16 products, and emulated they take a hundred times longer: "
@@ -212,13 +212,13 @@ def check_finite(
                              f"the batch holds {', '.join(files[:8])}")
 
 # %% ../../nbs/training/06_train.ipynb #train-step
-READ = 10 # Steps between two looks at a GPU
+READ = 10 # Steps between two reads from a GPU
 
 def backward(
     training:Training, # Gradients are added
     batch:Batch, # This process's share
 )->torch.Tensor: # (), the loss
-    "Predict the teacher's tokens and go back through student and predictor, part by part (section 4)"
+    "Predict the teacher's tokens and backpropagate through predictor and student, part by part (section 4, Eq. 5)"
     engine = training.engine
     losses = []
     for part in batch.parts(engine.device):
@@ -275,14 +275,14 @@ def public_names(
     config:PretrainConfig, # Of a run
     data:str, # What identifies its frames
 )->dict: # corpus, teacher
-    "Name corpus and teacher for those who get the student: no path of this machine"
+    "Name corpus and teacher without any path of this machine, for those who get the student"
     return dict(corpus=public_name(config.corpus, data), teacher=public_name(config.teacher))
 
 def best_entry(
     history:list, # Log entries, at least one
     chosen_by:str, # loss, knn
 )->dict: # The first of the best
-    "Find the log entry whose student is kept: the held-out loss falls also while features get worse for a probe"
+    "Find the log entry whose student is kept; the held-out loss may fall while features get worse for a probe"
     if chosen_by == "knn": return max(history, key=lambda entry: entry["knn"])
     return min(history, key=lambda entry: entry["val_loss"])
 
@@ -425,9 +425,9 @@ def pretrain(
     weights=None, # File of the teacher's weights, where it needs one
     resume:bool=True, # Continue from the newest checkpoint
     callback=None, # Called with the history after each log entry
-    cache_views=cache_views, # Gives the teacher's tokens of fixed views; another one is a control
+    cache_views=cache_views, # Gives the teacher's tokens of fixed views; controls pass another function
 )->Run: # The run; its folder loads with `load_encoder`
-    "Teach a student to predict a frozen teacher (section 4); a run that was killed continues to the same bits"
+    "Train a student to predict a frozen teacher (section 4); a killed run, continued, ends with the same bits"
     folder = Path(out or run_folder(config))
     engine = start_engine(config, folder)
     with lock(folder/"lock") if engine.is_main_process else nullcontext(), ThreadPoolExecutor(1) as writer:
@@ -442,7 +442,7 @@ def pretrain(
 # %% ../../nbs/training/06_train.ipynb #main
 def read_command(
     arguments=None, # List of strings; None: those of the command line
-)->dict: # For `pretrain`: config, out, weights; raises ValueError for a setting that cannot be meant
+)->dict: # For `pretrain`: config, out, weights; raises ValueError for an invalid setting
     "Read the settings of a command line"
     command = CommandLine("usjepa.training.train", pretrain.__doc__)
     command.add_argument("--preset", default="tiny", help="smoke, tiny or paper")
