@@ -40,7 +40,7 @@ def list_frames(
     source:str, # A folder, or the name of a task
 )->pd.DataFrame: # path, file (below the folder), clip, number, patient: a line a frame
     "List the frames of a source; raises FileNotFoundError for a folder without a file that can be read"
-    # ValueError: an outline that a person drew cannot be meant
+    # Raises ValueError for an invalid outline that a person drew
     if source.removesuffix("-sim") in TASKS:
         frames = used_frames(load_task(source).frames)
         top = os.path.commonpath([Path(path).parent for path in frames.path])
