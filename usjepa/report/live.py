@@ -98,13 +98,13 @@ class LivePicture:
     def untie(self,
         moved=None, # What ipywidgets says of the change
     )->None: # Changes the box
-        "Free the grain from the severity"
+        "Let the grain no longer follow the severity"
         self.controls["tied"].value = False
 
     def redraw(self,
         moved=None, # What ipywidgets says of the change
     )->None: # Changes words and picture
-        "Show what the controls say"
+        "Redraw the picture with the values of the controls"
         values = {name: control.value for name, control in self.controls.items()}
         number = values.pop("frame")
         if values.pop("tied"): values["grain"] = None

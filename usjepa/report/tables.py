@@ -56,7 +56,7 @@ def name_cells(
 def mark(
     cells:pd.DataFrame, # Of one column and one protocol: `mean`, percent
 )->pd.Series: # best, second, or nothing
-    "Mark the best and the second of a column, as printed; alone is not best"
+    "Mark the best and the second of a column, as printed; a single value is not marked"
     shown = cells["mean"].round(1)
     place = shown.rank(method="dense", ascending=False)
     names = {1: "best", 2: "second"} if shown.nunique() > 1 else {}
@@ -159,15 +159,15 @@ def _cell(cell, form):
 def is_simulated(
     rows:pd.DataFrame, # Result rows
 )->bool: # Any of them
-    "Find out whether simulated data take part"
+    "Find out whether a row is of simulated data"
     if rows.dataset.str.endswith("-sim").any(): return True
     return "simulated" in rows and bool((rows.simulated == True).any())
 
 def file_name(
     name:str, # Of a table or figure
     rows:pd.DataFrame, # What it shows
-)->str: # With -sim where simulated data take part, so that they never replace real ones
-    "Name a file after what it shows"
+)->str: # With -sim if there are simulated data, so that such a file never replaces one of real data
+    "Name the file of a table or figure"
     return f"{name}-sim" if is_simulated(rows) else name
 
 NOTE = ("macro-F1 in percent, mean ± standard deviation over seeds; "
