@@ -339,12 +339,13 @@ class Run:
 
 def outcome(
     run:Run, # Finished
-)->dict: # Fields of a result row (03_rows); `measured`: frames, losses, rankme, knn, images_per_s, hours
+)->dict: # Fields of a result row (03_rows); `measured`: frames, losses, rankme, knn, kept_step, images_per_s, hours
     "Condense a run for its result row"
     config = run.config
     history = run.history
     about = read_config(run.folder)["training"]
     last = history.iloc[-1]
+    kept = best_entry(history.to_dict("records"), config.chosen_by)
     seconds = history.step.diff().fillna(history.step)*config.batch_size/history.images_per_s
     names = public_names(config, about["data"])
     measured = dict(
@@ -353,9 +354,10 @@ def outcome(
         val_loss_first=history.val_loss.iloc[0],
         val_loss_best=history.val_loss.min(),
         rankme=last.rankme,
+        kept_step=kept["step"],
         images_per_s=history.images_per_s.median(),
         hours=float(seconds.sum()/3600))
-    if "knn" in last: measured["knn"] = last.knn
+    if "knn" in last: measured |= dict(knn=last.knn, knn_first=history.knn.iloc[0], knn_kept=kept["knn"])
     return dict(
         data=about["data"],
         simulated=about["simulated"],
