@@ -186,6 +186,15 @@ class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
     job = "pretrain"
 
+    @classmethod
+    def preset(cls,
+        name:str="auto", # paper, small, tiny, smoke, or auto
+        **changes, # Settings that differ from the preset; with `epochs` and without `steps` the run is as long as these
+    ): # `PretrainConfig`; an unknown setting or a value that cannot be meant raises ValueError
+        "Build the settings of a preset"
+        if "epochs" in changes: changes = dict(steps=0) | changes
+        return super().preset(name, **changes)
+
     def check(self)->None: # Raises ValueError
         "Refuse values that do not go together, and a tracker that is not installed"
         if self.image_size % self.patch_size:

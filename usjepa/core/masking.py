@@ -118,7 +118,7 @@ class MaskSampler:
         self.reach = [side-self.legacy for side in self.grid] # Rows and columns that a block can cover
         self.enough = self.min_patches + self.legacy # Eq. 3 and 4 say ≥ τ, I-JEPA's code > τ
         every_aspect = np.linspace(0, 1, 101)
-        sizes = block_size((1, every_aspect), self.target_scale, self.target_aspect, self.grid, self.grid)
+        sizes = block_size((1, every_aspect), self.target_scale, self.target_aspect, self.grid, self.reach)
         largest = int(sizes.prod(0).max())
         if largest < self.enough:
             raise ValueError(

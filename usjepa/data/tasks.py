@@ -261,17 +261,24 @@ def _check_patients(used, classes):
     raise ValueError(
         f"{name} has only {people[label]} groups (patients or sources): train, val and test need at least 3")
 
+def _given_fold(folds, number):
+    "Frames of a fold that the data name"
+    names = sorted(folds.unique(), key=int)
+    if number >= len(names):
+        raise ValueError(f"fold is {number}: expected one of 0 to {len(names) - 1}, the data name {len(names)} folds")
+    return folds.to_numpy() == names[number]
+
 def grouped(
     frames:pd.DataFrame, # The frames of a task; a column `fold`, if there is one, gives the fold of each frame
     fold:int=0, # Which fold is tested; 5 to 9 are another repetition, and so on
     seed:int=0, # Of all repetitions
     classes=None, # Their names, for the error
-)->pd.DataFrame: # With split by patient and group = patient; raises ValueError if a class has fewer than 3 patients
+)->pd.DataFrame: # With split by patient and group = patient; raises ValueError if a class has fewer than 3 patients, or the data no such fold
     "Split frames between patients: one fold is tested, one of the rest validates"
     repetition, fold = divmod(fold, FOLDS)
     used = used_frames(frames)
     _check_patients(used, classes)
-    if "fold" in frames: tested = used.fold.to_numpy() == sorted(used.fold.unique(), key=int)[fold + FOLDS*repetition]
+    if "fold" in frames: tested = _given_fold(used.fold, fold + FOLDS*repetition)
     else: tested = group_folds(used.label.to_numpy(), used.patient.to_numpy(str), FOLDS, seed, repetition) == fold
     rest = used[~tested]
     folds = group_folds(rest.label.to_numpy(), rest.patient.to_numpy(str), FOLDS-1, seed, repetition, fold, "val")
