@@ -8,10 +8,12 @@ __all__ = ['repo_root', 'data_root', 'work_root', 'cache_root', 'shipped_data', 
            'read_json', 'code_version']
 
 # %% ../nbs/01_store.ipynb #imports
+import ast
 import atexit
 import errno
 import hashlib
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -22,6 +24,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import tokenize
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -153,11 +156,34 @@ def short_hash(
     return int.from_bytes(h.digest()[:8], "big")
 
 # %% ../nbs/01_store.ipynb #code-of
+def _docstrings(tree):
+    "Yield the docstrings of a module"
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)): continue
+        if ast.get_docstring(node, clean=False) is not None: yield node.body[0]
+
+def _without_prose(
+    source:str, # Of a module
+)->str: # Its lines without docstrings, comments and empty lines
+    "Keep what a module does, and leave out what it says"
+    lines = dict(enumerate(source.splitlines(), 1))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT: continue
+        row, column = token.start
+        lines[row] = lines[row][:column]
+    for docstring in _docstrings(ast.parse(source)):
+        first, *more = range(docstring.lineno, docstring.end_lineno + 1)
+        lines[first] = lines[first].encode()[:docstring.col_offset].decode() # Of a class, what stands before it
+        for row in more: lines[row] = ""
+    kept = [line.rstrip() for line in lines.values()]
+    return "\n".join(filter(None, kept))
+
 def code_of(
     *modules:str, # Names within the package, such as "image.region"
 )->str: # 64 hexadecimal digits
-    "Hash the source of modules, for the key of a cache"
-    return fingerprint(*[Path(importlib.util.find_spec(f"usjepa.{module}").origin) for module in modules])
+    "Hash the code of modules, for the key of a cache: a better comment must not compute anything again"
+    files = [Path(importlib.util.find_spec(f"usjepa.{module}").origin) for module in modules]
+    return fingerprint(*[_without_prose(file.read_text(encoding="utf-8")) for file in files])
 
 # %% ../nbs/01_store.ipynb #no-room
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)) # No space left, quota used up

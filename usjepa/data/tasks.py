@@ -273,7 +273,7 @@ def grouped(
     fold:int=0, # Which fold is tested; 5 to 9 are another repetition, and so on
     seed:int=0, # Of all repetitions
     classes=None, # Their names, for the error
-)->pd.DataFrame: # With split by patient and group = patient; raises ValueError if a class has fewer than 3 patients, or the data no such fold
+)->pd.DataFrame: # With split by patient and group = patient; ValueError: too few patients in a class, or no such fold
     "Split frames between patients: one fold is tested, one of the rest validates"
     repetition, fold = divmod(fold, FOLDS)
     used = used_frames(frames)

@@ -44,13 +44,13 @@ def map_output(
     last:torch.Tensor, # (B, D, h, w), the output of the last block
     neck:torch.Tensor, # (B, 256, h, w)
 )->dict: # patch and last (B, h·w, D), neck (B, h·w, 256), cls None, grid (h, w)
-    "List what an encoder of the SAM family gives"
+    "Collect the outputs of an encoder of the SAM family"
     tokens = map_tokens(last)
     return dict(patch=tokens, cls=None, grid=tuple(last.shape[2:]), last=tokens, neck=map_tokens(neck))
 
 # %% ../../nbs/encoders/02_architectures.ipynb #cross-attention
 class CrossAttention(nn.Module):
-    "Let tokens look into a map of the same width"
+    "Cross attention of tokens to a feature map of the same width"
     def __init__(self, dim, heads):
         super().__init__()
         self.heads = heads

@@ -46,7 +46,7 @@ def split_tokens(
     out:torch.Tensor, # (B, P+N, D): prefix tokens, then patch tokens
     size:tuple, # (h, w) of its input, pixels
 )->dict: # patch (B, N, D), cls (B, D) or None, grid (h, w)
-    "Tell class token and register tokens from patch tokens"
+    "Separate the class token and register tokens from the patch tokens"
     has_cls = getattr(model, "cls_token", None) is not None
     prefix = getattr(model, "num_prefix_tokens", 0)
     height, width = model.patch_embed.patch_size
@@ -84,7 +84,7 @@ def read_tokens(
 
 # %% ../../nbs/encoders/04_encoder.ipynb #pixels
 class Pixels(nn.Module):
-    "No encoder: 32×32 gray pixels, as tokens 8×8 patches of 4×4; the control for what brightness alone tells a probe"
+    "No encoder: 32×32 gray pixels, as tokens 8×8 patches of 4×4; the control for what a probe learns from brightness"
     def forward_features(self, x): # (B, 1, H, W)
         x = F.interpolate(x, (32, 32), mode="area")
         patch = F.unfold(x, 4, stride=4).mT                               # (B, 64, 16)
@@ -114,7 +114,7 @@ def pad_images(
     x:torch.Tensor, # (B, C, H, W) float in [0, 1]
     size:tuple, # (h, w), pixels
 )->torch.Tensor: # (B, C, h, w)
-    "Resize the longer side to the size and leave the rest black, right or below"
+    "Resize so that the image fits into the size, and pad with black on the right or below"
     height, width = x.shape[2:]
     scale = min(size[0]/height, size[1]/width)
     inner = round(height*scale), round(width*scale)
@@ -138,7 +138,7 @@ class Encoder(nn.Module):
     "A frozen encoder: uint8 images are preprocessed, float images are network input already"
     def __init__(self,
         model:nn.Module, # With its weights
-        spec:EncoderSpec, # What is known of it
+        spec:EncoderSpec, # Its entry in the registry, or the like
         sha256:str="", # Of its weights
         report:str="", # What was loaded
         pretraining:dict=None, # config.json of a student that was pretrained here
@@ -159,7 +159,7 @@ class Encoder(nn.Module):
 
     @property
     def settings(self)->dict: # As `EncoderSpec.settings`
-        "List what decides over features beside the weights: with `sha256` the identity of the features"
+        "List all that features depend on, except the weights: with `sha256` the identity of the features"
         return self.spec.settings(self.input_size, self.pooling)
 
     def train(self, mode=True): # It stays frozen when the model that owns it is trained
@@ -218,7 +218,7 @@ class Encoder(nn.Module):
         size:tuple, # (h, w) of the input, pixels
     )->None:
         "Resize the learned positions, always from the published ones"
-        # Raises ValueError for a size that patches do not fill
+        # Raises ValueError for a size that is not a multiple of the patch size
         patches = getattr(self.model, "patch_embed", None)
         height, width = size
         if hasattr(patches, "patch_size") and (height % self.spec.patch or width % self.spec.patch):
@@ -284,7 +284,7 @@ def untrained_spec(
 def random_encoder(
     name:str, # random-<timm name>; vit-tiny, vit-small, vit-base, vit-large are short for vit_…_patch16_224
 )->Encoder: # The same weights always
-    "Build an untrained encoder from a seed that is its name; raises ValueError for a name that timm does not know"
+    "Build an untrained encoder, seeded by its name; raises ValueError for a name that timm does not know"
     spec = untrained_spec(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(spec.architecture.encode()))
@@ -474,7 +474,7 @@ def find_encoder(
     weights=None, # File or folder; None: where `find_weights` looks
     fetch:bool=False, # Download what is not on this machine
 )->tuple: # EncoderSpec, and the file of its weights; None for a network that has none
-    "Say what a name means without loading it; raises as `load_encoder` does"
+    "Resolve a name without loading its weights; raises as `load_encoder` does"
     if name == "raw-pixels": return ENCODERS[name], None
     if name.startswith("random-"): return untrained_spec(name), None
     known = name in ENCODERS or timm.is_model(name) # whatever lies in the working directory under this name
@@ -539,7 +539,7 @@ def pca_tokens(
     encoder:Encoder, # Gives patch tokens
     images:torch.Tensor, # (B, 1 or 3, H, W) uint8
 )->np.ndarray: # (B, h, w, 3) in [0, 1]
-    "Paint the first three principal components of patch tokens, taken over all images, as red, green and blue"
+    "Show the first three principal components of patch tokens, computed over all images, as red, green and blue"
     out = encoder.tokens(images)
     tokens = out["patch"].flatten(0, 1).float().numpy()
     colors = PCA(3, random_state=0).fit_transform(tokens)
