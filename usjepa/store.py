@@ -162,6 +162,7 @@ def _docstrings(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)): continue
         if ast.get_docstring(node, clean=False) is not None: yield node.body[0]
 
+@lru_cache # Keys of one process ask for the same modules again and again
 def _without_prose(
     source:str, # Of a module
 )->str: # Its lines without docstrings, comments and empty lines

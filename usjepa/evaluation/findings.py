@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'name_rows', 'Estimate', 'mean_score', 'mean_difference', 'comparisons', 'question_table', 'finding',
-           'headline_rows', 'headline_answer', 'headline_answers']
+           'changes_of', 'headline_rows', 'headline_answer', 'headline_answers']
 
 # %% ../../nbs/evaluation/06_findings.ipynb #imports
 from dataclasses import dataclass
@@ -147,6 +147,13 @@ def _lead(found): return "{lead:+.1f} ({low:+.1f} to {high:+.1f})".format(**foun
 
 RUNS = 3 # Students of a question, at least: seeds
 
+def changes_of(
+    question:dict, # Of HEADLINES
+)->str: # As rows of `evidence` say it: empty, or the one organ of the corpus
+    "Say what the corpus of the students of a headline question has"
+    other, = {line["organ"] for line in HEADLINES} - {question["organ"]}
+    return "" if question["seen"] else f"only {other}"
+
 def headline_rows(
     rows:pd.DataFrame, # Result rows of students of the preset `small`, and of DINOv2-small
     number:int, # Of a question in HEADLINES
@@ -160,9 +167,7 @@ def headline_rows(
     clean = (rows.corruption == "clean") & (rows.fraction == 1)
     dataset = rows.dataset.str.removesuffix("-sim")
     rows = rows[clean & (dataset == question["dataset"]) & (rows.split == question["split"])]
-    other, = {line["organ"] for line in HEADLINES} - {question["organ"]}
-    learned = "" if question["seen"] else f"only {other}" # As `evidence` says it
-    students = rows[(rows.ablation == "usrcjepa") & (rows.changes == learned) & ~rows.shipped.astype(bool)]
+    students = rows[(rows.ablation == "usrcjepa") & (rows.changes == changes_of(question)) & ~rows.shipped.astype(bool)]
     return students.drop_duplicates("seed", keep="last"), rows[rows.encoder == "dinov2-small"].tail(1)
 
 def headline_answer(

@@ -34,7 +34,7 @@ from ..encoders.registry import read_config
 from ..training.batches import Corpus
 from ..training.teacher import build_jepa, cache_views, student_config
 from .claims import order_rows, with_origin
-from .evaluate import SPLITS, QUESTION
+from .evaluate import QUESTION, SPLITS
 
 # %% ../../nbs/evaluation/10_study.ipynb #allowed
 def allowed_frames(
@@ -197,9 +197,10 @@ def save_looks(
     folder:Path, # `corpora`, beside the students
 )->Path: # The file: uint64, sorted; named after the corpus
     "Write what the frames of a corpus look like, so that own data that hold them are known (`seen_by_content`)"
+    file = folder/f"{corpus.key[:16]}.npy"
+    if file.exists(): return file # Two students of one corpus
     looks = [perceptual_hash(thumbnail(*corpus.read(i, 224))) for i in range(len(corpus))]
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder/f"{corpus.key[:16]}.npy"
     np.save(file, np.unique(np.array(looks, np.uint64)))
     return file
 

@@ -64,14 +64,14 @@ def _in_order(names):
     "Names as categories, in the order in which they come"
     return pd.Categorical.from_codes(*pd.factorize(names))
 
-def _class_codes(index):
+def _class_codes(index, organs):
     "The class of each frame, -1 where its source names none; the organ of each where no source names a class"
-    organs = _in_order(index.organ).codes
-    if "label" not in index or not (index.label.fillna("") != "").any():
-        return organs if organs.max(initial=0) else None
-    named = index.label.fillna("") != ""
+    label = index.label.fillna("") if "label" in index else pd.Series("", index.index)
+    named = label != ""
+    if not named.any(): return organs.codes if len(organs.categories) > 1 else None
+    classes = index.organ[named].astype(str) + "/" + label[named].astype(str)
     codes = np.full(len(index), -1)
-    codes[named] = pd.factorize(index.organ[named].astype(str) + "/" + index.label[named].astype(str))[0]
+    codes[named] = pd.factorize(classes)[0]
     return codes if codes.max() else None
 
 def _built_corpus(stored, size):
@@ -86,7 +86,7 @@ def _built_corpus(stored, size):
         groups=index.patient.to_numpy(),
         key=stored.key,
         simulated=all(name.endswith("-sim") for name in datasets.categories),
-        labels=_class_codes(index),
+        labels=_class_codes(index, organs),
         datasets=datasets,
         organs=organs)
 
