@@ -441,7 +441,7 @@ tags: [ultrasound, self-supervised, jepa]
 ---
 # {name}
 A vision transformer ({size}, patch {patch_size}, {image_size}×{image_size} input, no class token) pretrained on
-ultrasound with usjepa. Input: gray frames in three equal channels, (x/255 - {mean})/{std}. Feature: the mean of the
+ultrasound with usjepa. Input: gray frames in three equal channels, (x/255 - {mean})/{std}.{larger} Feature: the mean of the
 patch tokens.
 
     model = timm.create_model("vit_base_patch16_224", embed_dim={width}, depth={depth}, num_heads={heads},
@@ -460,7 +460,9 @@ def write_card(
     width, depth, heads = SIZES[config["architecture"]["size"]]
     training = json.dumps(config["training"], default=str)
     numbers = dict(width=width, depth=depth, heads=heads, mean=config["mean"], std=config["std"])
-    return CARD.format(name=name, training=training, **config["architecture"], **numbers)
+    size = config.get("input_size", config["architecture"]["image_size"])
+    larger = f" `load_encoder` resizes them to {size} pixels." if size != config["architecture"]["image_size"] else ""
+    return CARD.format(name=name, training=training, larger=larger, **config["architecture"], **numbers)
 
 def write_tensors(
     state:dict, # Tensors by name
@@ -474,7 +476,7 @@ def write_tensors(
 def save_pretrained(
     student:nn.Module, # A `vit`
     folder:Path, # Made if it is not there
-    config:dict, # architecture (size, image_size, patch_size); mean, std, training if they are not 0.25, 0.25, {}
+    config:dict, # architecture (size, image_size, patch_size); input_size, mean, std, training if they differ
     card:str=None, # README.md; None: what `config` says
     name:str="model.safetensors", # Of the weights; last.safetensors for those of the last step
 )->Path: # The folder, with the weights, config.json, README.md

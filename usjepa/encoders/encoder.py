@@ -294,7 +294,7 @@ def random_encoder(
 
 # %% ../../nbs/encoders/04_encoder.ipynb #own-encoder
 def student_spec(
-    config:dict, # architecture (size, image_size, patch_size), mean, std
+    config:dict, # architecture (size, image_size, patch_size), mean, std; input_size, if it is not image_size
     name:str, # Of the encoder
 )->EncoderSpec:
     "Describe a student as an encoder"
@@ -304,7 +304,7 @@ def student_spec(
         architecture=f"vit {architecture['size']}",
         dim=SIZES[architecture["size"]][0],
         patch=architecture["patch_size"],
-        input_size=architecture["image_size"],
+        input_size=config.get("input_size", architecture["image_size"]),
         poolings=("mean",),
         mean=(config["mean"],)*3,
         std=(config["std"],)*3,
@@ -313,7 +313,7 @@ def student_spec(
 
 def student_encoder(
     student:nn.Module, # A `vit`
-    config:dict, # architecture (size, image_size, patch_size), mean, std
+    config:dict, # architecture (size, image_size, patch_size), mean, std; input_size, if it is not image_size
     name:str, # Of the encoder
     file:Path=None, # Its weights; None: it is in memory only, and its hash is that of its tensors
 )->Encoder: # Frozen, on the mean of the patch tokens

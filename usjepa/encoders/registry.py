@@ -200,9 +200,11 @@ def read_config(
     if config.keys() & {"files", "sha256"}: config = read_json(file)
     architecture = read_fields(config.get("architecture"), ARCHITECTURE, f"{file}: architecture")
     read_fields(config.get("files", {}), {}, f"{file}: files")
-    if architecture["image_size"] % architecture["patch_size"]:
-        side, patch = architecture["image_size"], architecture["patch_size"]
-        raise ValueError(f"{file}: image_size is {side}: expected a multiple of patch_size, {patch}")
+    sizes = dict(image_size=architecture["image_size"])
+    if "input_size" in config: sizes |= read_fields(config, dict(input_size=ARCHITECTURE["image_size"]), f"{file}")
+    patch = architecture["patch_size"]
+    for name, side in sizes.items():
+        if side % patch: raise ValueError(f"{file}: {name} is {side}: expected a multiple of patch_size, {patch}")
     return config | read_fields(config, STUDENT, file) | dict(architecture=architecture)
 
 def pending(

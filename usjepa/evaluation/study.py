@@ -183,7 +183,7 @@ features of the hidden patches of the clean frame.
     from usjepa import load_encoder
     encoder = load_encoder("{name}")
 
-Input: {pixels}×{pixels} gray, patches of {patch}. Feature: the mean of the patch tokens, {width} wide.
+Input: {pixels}×{pixels} gray{learned}, patches of {patch}. Feature: the mean of the patch tokens, {width} wide.
 
 **Data**: POCUS (a license for each file: several non-commercial, some unknown) and BUS-BRA (CC BY 4.0), without any \
 patient of the test sets {tests}; those tests still share devices and hospitals with it. **License**: parts of POCUS \
@@ -217,12 +217,14 @@ def release_student(
     about = read_config(run.folder)
     step = about["training"].get("step", config.steps)
     kept = "" if step == config.steps else f", the student of step {step:,}, which held-out patients chose"
+    larger = config.feature_size not in (0, config.image_size)
+    learned = f" (it learned at {config.image_size}×{config.image_size})" if larger else ""
     organs = [f"{frames:,} {organ.lower()}" for organ, frames in zip(counts.organ, counts.frames)]
     tests = [f"{task} ({', '.join(splits)})" for task, splits in held_out.items()]
     card = CARD.format(
         name=folder.name, kind="USrc-JEPA" if config.usrc else "US-JEPA", steps=config.steps, batch=config.batch_size,
         kept=kept, frames=counts.frames.sum(), organs=" and ".join(organs), patients=counts.patients.sum(),
-        tests=" and ".join(tests), depth=len(student.blocks), width=student.embed_dim, pixels=config.image_size,
-        patch=config.patch_size)
+        tests=" and ".join(tests), depth=len(student.blocks), width=student.embed_dim,
+        pixels=about.get("input_size", config.image_size), learned=learned, patch=config.patch_size)
     save_looks(corpus, folder.parent/"corpora")
     return save_pretrained(student.half(), folder, dict(about, held_out=held_out), card)

@@ -31,9 +31,9 @@ MEAN, STD = .25, .25 # Of the student's input
 def student_config(
     config:PretrainConfig, # Size of the student
 )->dict: # For `save_pretrained`
-    "Describe the student of a run: architecture and normalization"
+    "Describe the student of a run: architecture, normalization, size of its input when it computes features"
     architecture = dict(size=config.student, image_size=config.image_size, patch_size=config.patch_size)
-    return dict(architecture=architecture, mean=MEAN, std=STD)
+    return dict(architecture=architecture, mean=MEAN, std=STD, input_size=config.feature_size or config.image_size)
 
 def make_teacher(
     config:PretrainConfig, # Names it
@@ -43,7 +43,9 @@ def make_teacher(
     "Make the teacher; raises FileNotFoundError without its weights, ValueError for an unknown name"
     if config.teacher == "pixels": return PatchPixels(config.patch_size)
     if config.teacher == "ema": return ViTTeacher(copy.deepcopy(student), MEAN, STD)
-    if config.teacher == "init": return student_encoder(copy.deepcopy(student), student_config(config), "init")
+    if config.teacher == "init":
+        at_image_size = student_config(config) | dict(input_size=config.image_size) # It sees what the student sees
+        return student_encoder(copy.deepcopy(student), at_image_size, "init")
     name, _, size = config.teacher.partition("@")
     folder = repo_root()/name
     return load_encoder(folder if folder.is_dir() else name, weights, int(size) if size else None)
