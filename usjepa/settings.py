@@ -200,7 +200,8 @@ class PretrainConfig(Settings):
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size is {self.image_size}: expected a multiple of patch_size, {self.patch_size}")
         if self.feature_size % self.patch_size:
-            raise ValueError(f"feature_size is {self.feature_size}: expected a multiple of patch_size, {self.patch_size}")
+            raise ValueError(f"feature_size is {self.feature_size}: "
+                             f"expected a multiple of patch_size, {self.patch_size}")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"a warm-up of {self.warmup_epochs} epochs in a run of {self.epochs}: "
                              "expected it to end before the run does")

@@ -441,8 +441,8 @@ tags: [ultrasound, self-supervised, jepa]
 ---
 # {name}
 A vision transformer ({size}, patch {patch_size}, {image_size}×{image_size} input, no class token) pretrained on
-ultrasound with usjepa. Input: gray frames in three equal channels, (x/255 - {mean})/{std}.{larger} Feature: the mean of the
-patch tokens.
+ultrasound with usjepa. Input: gray frames in three equal channels, (x/255 - {mean})/{std}.{larger} Feature: the
+{feature} of the patch tokens.
 
     model = timm.create_model("vit_base_patch16_224", embed_dim={width}, depth={depth}, num_heads={heads},
                               patch_size={patch_size}, img_size={image_size},
@@ -460,9 +460,11 @@ def write_card(
     width, depth, heads = SIZES[config["architecture"]["size"]]
     training = json.dumps(config["training"], default=str)
     numbers = dict(width=width, depth=depth, heads=heads, mean=config["mean"], std=config["std"])
-    size = config.get("input_size", config["architecture"]["image_size"])
-    larger = f" `load_encoder` resizes them to {size} pixels." if size != config["architecture"]["image_size"] else ""
-    return CARD.format(name=name, training=training, larger=larger, **config["architecture"], **numbers)
+    learned = config["architecture"]["image_size"]
+    size = config.get("input_size", learned)
+    larger = f" `load_encoder` resizes them to {size} pixels." if size != learned else ""
+    numbers |= dict(larger=larger, feature=config.get("pooling", "mean").replace("+", " and "))
+    return CARD.format(name=name, training=training, **config["architecture"], **numbers)
 
 def write_tensors(
     state:dict, # Tensors by name

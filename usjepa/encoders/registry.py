@@ -164,6 +164,8 @@ SIDE = Rule(least=1, most=4096) # Pixels
 STUDENT = dict(mean=(float, Rule()), std=(float, Rule(above=0)))
 SIZE = PretrainConfig.__dataclass_fields__["student"].metadata["rule"] # Names of ViTs
 ARCHITECTURE = dict(size=(str, SIZE), image_size=(int, SIDE), patch_size=(int, SIDE))
+POOLING = PretrainConfig.__dataclass_fields__["pooling"].metadata["rule"]
+FEATURES = dict(input_size=(int, SIDE), pooling=(str, POOLING)) # How a student computes them, if it says so
 
 def read_object(
     file:Path, # JSON
@@ -200,12 +202,12 @@ def read_config(
     if config.keys() & {"files", "sha256"}: config = read_json(file)
     architecture = read_fields(config.get("architecture"), ARCHITECTURE, f"{file}: architecture")
     read_fields(config.get("files", {}), {}, f"{file}: files")
-    sizes = dict(image_size=architecture["image_size"])
-    if "input_size" in config: sizes |= read_fields(config, dict(input_size=ARCHITECTURE["image_size"]), f"{file}")
+    fields = STUDENT | {name: field for name, field in FEATURES.items() if name in config}
+    config = config | read_fields(config, fields, file) | dict(architecture=architecture)
     patch = architecture["patch_size"]
-    for name, side in sizes.items():
+    for name, side in dict(image_size=architecture["image_size"], input_size=config.get("input_size", 0)).items():
         if side % patch: raise ValueError(f"{file}: {name} is {side}: expected a multiple of patch_size, {patch}")
-    return config | read_fields(config, STUDENT, file) | dict(architecture=architecture)
+    return config
 
 def pending(
     weights:Path, # E.g. model.safetensors

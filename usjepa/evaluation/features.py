@@ -23,7 +23,7 @@ from ..settings import check_name
 from ..store import cache_root, code_of, fingerprint, lock
 from ..core.corruption import corrupt
 from ..data.frames import remember
-from ..encoders.encoder import POOLINGS
+from ..encoders.encoder import ANY, POOLINGS
 
 # %% ../../nbs/evaluation/01_features.ipynb #feature-key
 def feature_key(
@@ -51,7 +51,7 @@ def poolings_of(
     encoder:nn.Module, # From `load_encoder`
 )->list: # Names, the default first
     "List the poolings of an encoder"
-    return list(dict.fromkeys([*encoder.spec.poolings, "mean", "region_mean"]))
+    return list(dict.fromkeys([*encoder.spec.poolings, *ANY, "region_mean"]))
 
 # %% ../../nbs/evaluation/01_features.ipynb #compute-features
 BATCH = 32 # Frames of a forward pass

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'name_rows', 'Estimate', 'mean_score', 'mean_difference', 'comparisons', 'question_table', 'finding',
-           'changes_of', 'headline_rows', 'headline_answer', 'headline_answers']
+           'choice_table', 'changes_of', 'unchosen', 'headline_rows', 'headline_answer', 'headline_answers']
 
 # %% ../../nbs/evaluation/06_findings.ipynb #imports
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from ..encoders.registry import ENCODERS
 from .claims import verdict, with_origin
 from .evaluate import compare, rows_with, test_set_of
 from .statistics import auroc_bootstrap, cluster_bootstrap, holm, mean_bootstrap
@@ -132,6 +133,19 @@ def finding(
         if names: parts.append(f"{words} {_listed(names)}")
     return f"{where}, by {score}, the {student} {_listed(parts)}."
 
+# %% ../../nbs/evaluation/06_findings.ipynb #choice-table
+def choice_table(
+    rows:pd.DataFrame, # Result rows of the experiment `choice`: encoders, poolings, data sets
+)->pd.DataFrame: # Strings: encoder, pooling, AUROC on each data set
+    "Set the ways of reading encoders beside each other"
+    lines = []
+    for (encoder, pooling), part in rows.groupby(["encoder", "pooling"], sort=False):
+        line = dict(encoder=encoder, pooling=pooling.replace("+", " and "))
+        for dataset, runs in part.groupby("dataset", sort=False):
+            line[f"AUROC, {dataset}"] = str(mean_score(runs, "auroc"))
+        lines.append(line)
+    return pd.DataFrame(lines)
+
 # %% ../../nbs/evaluation/06_findings.ipynb #headline
 HEADLINES = (
     dict(organ="breast", seen=True, dataset="busbra", split="published", score="auroc"),
@@ -154,12 +168,17 @@ def changes_of(
     other, = {line["organ"] for line in HEADLINES} - {question["organ"]}
     return "" if question["seen"] else f"only {other}"
 
+def unchosen()->list: # Of questions like those of HEADLINES
+    "List what is also asked of students that never saw an organ: of patients whose labels chose nothing (paper/choice)"
+    never = [question for question in HEADLINES if not question["seen"] and question["score"] == "auroc"]
+    judging = {question["organ"]: question["split"] for question in HEADLINES if question["seen"]}
+    return [question | dict(split=judging[question["organ"]]) for question in never]
+
 def headline_rows(
     rows:pd.DataFrame, # Result rows of students of the preset `small`, and of DINOv2-small
-    number:int, # Of a question in HEADLINES
+    question:dict, # Of HEADLINES or `unchosen`
 )->tuple: # Rows of the students, a line a seed; the row of DINOv2-small
     "Find the rows that answer a headline question"
-    question = HEADLINES[number]
     rows = with_origin(rows)
     if question["score"] not in rows: return rows[:0], rows[:0]
     if question["score"] == "dice": rows = rows[rows.what == "segmentation"]
@@ -168,7 +187,9 @@ def headline_rows(
     dataset = rows.dataset.str.removesuffix("-sim")
     rows = rows[clean & (dataset == question["dataset"]) & (rows.split == question["split"])]
     students = rows[(rows.ablation == "usrcjepa") & (rows.changes == changes_of(question)) & ~rows.shipped.astype(bool)]
-    return students.drop_duplicates("seed", keep="last"), rows[rows.encoder == "dinov2-small"].tail(1)
+    others = rows[rows.encoder == "dinov2-small"]
+    if question["score"] != "dice": others = others[others.pooling == ENCODERS["dinov2-small"].poolings[0]]
+    return students.drop_duplicates("seed", keep="last"), others.tail(1)
 
 def headline_answer(
     students:pd.DataFrame, # A line a seed

@@ -183,7 +183,7 @@ features of the hidden patches of the clean frame.
     from usjepa import load_encoder
     encoder = load_encoder("{name}")
 
-Input: {pixels}×{pixels} gray{learned}, patches of {patch}. Feature: the mean of the patch tokens, {width} wide.
+Input: {pixels}×{pixels} gray{learned}, patches of {patch}. Feature: the {feature} of the patch tokens, {width} wide.
 
 **Data**: POCUS (a license for each file: several non-commercial, some unknown) and BUS-BRA (CC BY 4.0), without any \
 patient of the test sets {tests}; those tests still share devices and hospitals with it. **License**: parts of POCUS \
@@ -204,6 +204,31 @@ def save_looks(
     np.save(file, np.unique(np.array(looks, np.uint64)))
     return file
 
+def _write_card(run, name, counts, held_out):
+    "Describe the kept student of a run"
+    config = run.config
+    encoder = load_encoder(run.folder)
+    step = encoder.pretraining["training"].get("step", config.steps)
+    size = config.image_size
+    organs = [f"{frames:,} {organ.lower()}" for organ, frames in zip(counts.organ, counts.frames)]
+    tests = [f"{task} ({', '.join(splits)})" for task, splits in held_out.items()]
+    return CARD.format(
+        name=name,
+        kind="USrc-JEPA" if config.usrc else "US-JEPA",
+        steps=config.steps,
+        batch=config.batch_size,
+        kept="" if step == config.steps else f", the student of step {step:,}, which held-out patients chose",
+        frames=counts.frames.sum(),
+        organs=" and ".join(organs),
+        patients=counts.patients.sum(),
+        tests=" and ".join(tests),
+        depth=len(encoder.model.blocks),
+        pixels=encoder.input_size[0],
+        learned="" if encoder.input_size[0] == size else f" (it learned at {size}×{size})",
+        patch=config.patch_size,
+        feature=encoder.pooling.replace("+", " and "),
+        width=encoder.dim)
+
 def release_student(
     run, # From `pretrain`
     corpus:StoredFrames, # That it learned from
@@ -213,18 +238,6 @@ def release_student(
 )->Path: # The folder
     "Write a student of a run in half precision, with its card and the looks of its corpus"
     student = from_pretrained(run.folder)
-    config = run.config
-    about = read_config(run.folder)
-    step = about["training"].get("step", config.steps)
-    kept = "" if step == config.steps else f", the student of step {step:,}, which held-out patients chose"
-    larger = config.feature_size not in (0, config.image_size)
-    learned = f" (it learned at {config.image_size}×{config.image_size})" if larger else ""
-    organs = [f"{frames:,} {organ.lower()}" for organ, frames in zip(counts.organ, counts.frames)]
-    tests = [f"{task} ({', '.join(splits)})" for task, splits in held_out.items()]
-    card = CARD.format(
-        name=folder.name, kind="USrc-JEPA" if config.usrc else "US-JEPA", steps=config.steps, batch=config.batch_size,
-        kept=kept, frames=counts.frames.sum(), organs=" and ".join(organs), patients=counts.patients.sum(),
-        tests=" and ".join(tests), depth=len(student.blocks), width=student.embed_dim,
-        pixels=about.get("input_size", config.image_size), learned=learned, patch=config.patch_size)
+    about = read_config(run.folder) | dict(held_out=held_out)
     save_looks(corpus, folder.parent/"corpora")
-    return save_pretrained(student.half(), folder, dict(about, held_out=held_out), card)
+    return save_pretrained(student.half(), folder, about, _write_card(run, folder.name, counts, held_out))

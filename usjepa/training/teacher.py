@@ -31,9 +31,10 @@ MEAN, STD = .25, .25 # Of the student's input
 def student_config(
     config:PretrainConfig, # Size of the student
 )->dict: # For `save_pretrained`
-    "Describe the student of a run: architecture, normalization, size of its input when it computes features"
+    "Describe the student of a run: architecture, normalization, and how it computes features when it is finished"
     architecture = dict(size=config.student, image_size=config.image_size, patch_size=config.patch_size)
-    return dict(architecture=architecture, mean=MEAN, std=STD, input_size=config.feature_size or config.image_size)
+    features = dict(input_size=config.feature_size or config.image_size, pooling=config.pooling)
+    return dict(architecture=architecture, mean=MEAN, std=STD, **features)
 
 def make_teacher(
     config:PretrainConfig, # Names it
