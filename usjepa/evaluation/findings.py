@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'name_rows', 'Estimate', 'mean_score', 'mean_difference', 'comparisons', 'question_table', 'finding',
-           'choice_table', 'changes_of', 'unchosen', 'headline_rows', 'headline_answer', 'headline_answers']
+           'choice_table', 'changes_of', 'unchosen', 'harder', 'headline_rows', 'headline_answer', 'headline_answers']
 
 # %% ../../nbs/evaluation/06_findings.ipynb #imports
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from ..core.corruption import CORRUPTIONS
 from ..encoders.registry import ENCODERS
 from .claims import verdict, with_origin
 from .evaluate import compare, rows_with, test_set_of
@@ -174,18 +175,26 @@ def unchosen()->list: # Of questions like those of HEADLINES
     judging = {question["organ"]: question["split"] for question in HEADLINES if question["seen"]}
     return [question | dict(split=judging[question["organ"]]) for question in never]
 
+def harder()->list: # Of questions like those of HEADLINES, with a corruption or a fraction
+    "List what is also asked of students whose corpus had the organ: through corruptions (AUROC), with few labels (F1)"
+    seen = [question for question in HEADLINES if question["seen"] and question["score"] == "auroc"]
+    corrupted = [question | dict(corruption=name) for question in seen for name in CORRUPTIONS]
+    few = [question | dict(score="macro_f1", fraction=share) for question in seen for share in (.01, .05)]
+    return corrupted + few
+
 def headline_rows(
     rows:pd.DataFrame, # Result rows of students of the preset `small`, and of DINOv2-small
-    question:dict, # Of HEADLINES or `unchosen`
+    question:dict, # Of HEADLINES, `unchosen` or `harder`
 )->tuple: # Rows of the students, a line a seed; the row of DINOv2-small
     "Find the rows that answer a headline question"
     rows = with_origin(rows)
     if question["score"] not in rows: return rows[:0], rows[:0]
     if question["score"] == "dice": rows = rows[rows.what == "segmentation"]
     else: rows = rows_with(rows[rows.protocol == "standardised"], question["score"])
-    clean = (rows.corruption == "clean") & (rows.fraction == 1)
-    dataset = rows.dataset.str.removesuffix("-sim")
-    rows = rows[clean & (dataset == question["dataset"]) & (rows.split == question["split"])]
+    asked = rows.corruption == question.get("corruption", "clean")
+    asked &= rows.fraction == question.get("fraction", 1)
+    asked &= rows.dataset.str.removesuffix("-sim") == question["dataset"]
+    rows = rows[asked & (rows.split == question["split"])]
     students = rows[(rows.ablation == "usrcjepa") & (rows.changes == changes_of(question)) & ~rows.shipped.astype(bool)]
     others = rows[rows.encoder == "dinov2-small"]
     if question["score"] != "dice": others = others[others.pooling == ENCODERS["dinov2-small"].poolings[0]]
