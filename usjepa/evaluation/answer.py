@@ -143,7 +143,7 @@ def main(
     "Answer on the command line"
     line = CommandLine("usjepa.evaluation.answer", "Can these classes be told apart?")
     line.add_argument("name", help="pocus, folder:PATH, …")
-    line.add_argument("--encoder", help="usrcjepa-tiny, dinov2-small, the folder of a student, …")
+    line.add_argument("--encoder", help="usrcjepa-tiny, usrcjepa-small (slower), the folder of a student, …")
     line.add_argument("--preset", help="paper, tiny, smoke or auto")
     line.add_argument("--exclude_duplicates", action="store_true", help="Use a picture that is there twice once")
     line.add_argument("--groups", help="given, or likeness: where no patient is known, files that look alike are one")
