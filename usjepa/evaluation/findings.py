@@ -137,7 +137,7 @@ def finding(
 # %% ../../nbs/evaluation/06_findings.ipynb #choice-table
 def choice_table(
     rows:pd.DataFrame, # Result rows of the experiment `choice`: encoders, poolings, data sets
-)->pd.DataFrame: # Strings: encoder, pooling, AUROC on each data set
+)->pd.DataFrame: # Strings: encoder, pooling, AUROC on each data set; empty where it was not asked
     "Set the ways of reading encoders beside each other"
     lines = []
     for (encoder, pooling), part in rows.groupby(["encoder", "pooling"], sort=False):
@@ -145,7 +145,7 @@ def choice_table(
         for dataset, runs in part.groupby("dataset", sort=False):
             line[f"AUROC, {dataset}"] = str(mean_score(runs, "auroc"))
         lines.append(line)
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).fillna("")
 
 # %% ../../nbs/evaluation/06_findings.ipynb #headline
 HEADLINES = (
