@@ -30,6 +30,7 @@ def run_identity(
 )->dict: # Those that change the numbers
     "Select the settings that identify a run; the frames and a teacher's weights have identities of their own"
     free = ("corpus", "accumulate", "compile", "workers", "log_every", "log_with", "save_every")
+    free += ("feature_size", "pooling") # They are of the finished student
     names = dataclasses.asdict(config) | dict(teacher=public_name(config.teacher))
     return {name: value for name, value in names.items() if name not in free}
 
@@ -39,7 +40,8 @@ def run_folder(
     "Name the folder of a run after its settings"
     names = dataclasses.asdict(config)
     for name in ("workers", "save_every", "log_with"): names.pop(name)
-    for name in ("val_frames", "weigh_organs", "chosen_by"): # Runs that are older than these settings keep their folder
+    newer = ("val_frames", "weigh_organs", "chosen_by", "feature_size", "pooling")
+    for name in newer: # Runs that are older than these settings keep their folder
         if names[name] == PretrainConfig.__dataclass_fields__[name].default: names.pop(name)
     kind = names.pop("predictor") # As version 0.0.1 said it
     names["joint"] = kind if kind == "masked" else kind == "joint"
