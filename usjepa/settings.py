@@ -197,11 +197,9 @@ class PretrainConfig(Settings):
 
     def check(self)->None: # Raises ValueError
         "Refuse values that do not go together, and a tracker that is not installed"
-        if self.image_size % self.patch_size:
-            raise ValueError(f"image_size is {self.image_size}: expected a multiple of patch_size, {self.patch_size}")
-        if self.feature_size % self.patch_size:
-            raise ValueError(f"feature_size is {self.feature_size}: "
-                             f"expected a multiple of patch_size, {self.patch_size}")
+        for name, size in dict(image_size=self.image_size, feature_size=self.feature_size).items():
+            if size % self.patch_size:
+                raise ValueError(f"{name} is {size}: expected a multiple of patch_size, {self.patch_size}")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"a warm-up of {self.warmup_epochs} epochs in a run of {self.epochs}: "
                              "expected it to end before the run does")

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'name_rows', 'Estimate', 'mean_score', 'mean_difference', 'comparisons', 'question_table', 'finding',
-           'choice_table', 'changes_of', 'unchosen', 'harder', 'headline_rows', 'headline_answer', 'headline_answers']
+           'choice_table', 'lead_text', 'changes_of', 'unchosen', 'harder', 'question_rows', 'headline_rows',
+           'headline_answer', 'headline_answers']
 
 # %% ../../nbs/evaluation/06_findings.ipynb #imports
 from dataclasses import dataclass
@@ -158,7 +159,11 @@ HEADLINES = (
 )
 
 # %% ../../nbs/evaluation/06_findings.ipynb #headline-answers
-def _lead(found): return "{lead:+.1f} ({low:+.1f} to {high:+.1f})".format(**found)
+def lead_text(
+    found:dict, # From `headline_answer`
+)->str: # In points, with its interval
+    "Write a lead"
+    return "{lead:+.1f} ({low:+.1f} to {high:+.1f})".format(**found)
 
 RUNS = 3 # Students of a question, at least: seeds
 
@@ -182,19 +187,27 @@ def harder()->list: # Of questions like those of HEADLINES, with a corruption or
     few = [question | dict(score="macro_f1", fraction=share) for question in seen for share in (.01, .05)]
     return corrupted + few
 
-def headline_rows(
-    rows:pd.DataFrame, # Result rows of students of the preset `small`, and of DINOv2-small
+def question_rows(
+    rows:pd.DataFrame, # Result rows of students of the preset `small`, and of other encoders
     question:dict, # Of HEADLINES, `unchosen` or `harder`
-)->tuple: # Rows of the students, a line a seed; the row of DINOv2-small
-    "Find the rows that answer a headline question"
+)->pd.DataFrame: # Those of every encoder that was asked
+    "Find the rows of a question"
     rows = with_origin(rows)
-    if question["score"] not in rows: return rows[:0], rows[:0]
+    if question["score"] not in rows: return rows[:0]
     if question["score"] == "dice": rows = rows[rows.what == "segmentation"]
     else: rows = rows_with(rows[rows.protocol == "standardised"], question["score"])
     asked = rows.corruption == question.get("corruption", "clean")
     asked &= rows.fraction == question.get("fraction", 1)
     asked &= rows.dataset.str.removesuffix("-sim") == question["dataset"]
-    rows = rows[asked & (rows.split == question["split"])]
+    return rows[asked & (rows.split == question["split"])]
+
+def headline_rows(
+    rows:pd.DataFrame, # As in `question_rows`
+    question:dict, # As in `question_rows`
+)->tuple: # Rows of the students, a line a seed; the row of DINOv2-small
+    "Find the rows that answer a headline question"
+    rows = question_rows(rows, question)
+    if not len(rows): return rows, rows
     students = rows[(rows.ablation == "usrcjepa") & (rows.changes == changes_of(question)) & ~rows.shipped.astype(bool)]
     others = rows[rows.encoder == "dinov2-small"]
     if question["score"] != "dice": others = others[others.pooling == ENCODERS["dinov2-small"].poolings[0]]
@@ -223,7 +236,7 @@ def headline_answers(
         found = answers.get(number)
         line = {"organ": question["organ"], "in the corpus": "yes" if question["seen"] else "never"}
         line |= {"test set": f"{question['dataset']}, {question['split']}", "score": question["score"]}
-        line["lead"] = _lead(found) if found else "not answered yet"
+        line["lead"] = lead_text(found) if found else "not answered yet"
         lines.append(line | dict(p=found["p"] if found else 1.))
     table = pd.DataFrame(lines)
     told = [number in answers for number in range(len(HEADLINES))]

@@ -28,9 +28,8 @@ from ..data.corpus import StoredFrames
 from ..data.duplicates import perceptual_hash, thumbnail
 from ..data.leakage import exclude_overlap, find_overlap
 from ..data.tasks import Task
-from ..encoders.checkpoints import from_pretrained, save_pretrained
+from ..encoders.checkpoints import save_pretrained
 from ..encoders.encoder import load_encoder
-from ..encoders.registry import read_config
 from ..training.batches import Corpus
 from ..training.teacher import build_jepa, cache_views, student_config
 from .claims import order_rows, with_origin
@@ -204,10 +203,8 @@ def save_looks(
     np.save(file, np.unique(np.array(looks, np.uint64)))
     return file
 
-def _write_card(run, name, counts, held_out):
+def _write_card(encoder, config, name, counts, held_out):
     "Describe the kept student of a run"
-    config = run.config
-    encoder = load_encoder(run.folder)
     step = encoder.pretraining["training"].get("step", config.steps)
     size = config.image_size
     organs = [f"{frames:,} {organ.lower()}" for organ, frames in zip(counts.organ, counts.frames)]
@@ -237,7 +234,7 @@ def release_student(
     held_out:dict, # Task → splits that judge
 )->Path: # The folder
     "Write a student of a run in half precision, with its card and the looks of its corpus"
-    student = from_pretrained(run.folder)
-    about = read_config(run.folder) | dict(held_out=held_out)
+    encoder = load_encoder(run.folder)
+    card = _write_card(encoder, run.config, folder.name, counts, held_out)
     save_looks(corpus, folder.parent/"corpora")
-    return save_pretrained(student.half(), folder, about, _write_card(run, folder.name, counts, held_out))
+    return save_pretrained(encoder.model.half(), folder, encoder.pretraining | dict(held_out=held_out), card)
