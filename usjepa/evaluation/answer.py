@@ -126,7 +126,7 @@ def conclude(
 # %% ../../nbs/evaluation/07_answer.ipynb #main
 def answer(
     name:str, # As in `load_task`
-    encoder:str="usrcjepa-tiny", # As in `load_encoder`
+    encoder:str="usrcjepa-small", # As in `load_encoder`
     preset:str="auto", # paper, tiny, smoke or auto
     **reading, # Of `load_task`: exclude_duplicates, groups
 )->str: # From `conclude`
@@ -143,7 +143,7 @@ def main(
     "Answer on the command line"
     line = CommandLine("usjepa.evaluation.answer", "Can these classes be told apart?")
     line.add_argument("name", help="pocus, folder:PATH, …")
-    line.add_argument("--encoder", help="usrcjepa-tiny, usrcjepa-small (slower), the folder of a student, …")
+    line.add_argument("--encoder", help="usrcjepa-small, usrcjepa-tiny (faster), the folder of a student, …")
     line.add_argument("--preset", help="paper, tiny, smoke or auto")
     line.add_argument("--exclude_duplicates", action="store_true", help="Use a picture that is there twice once")
     line.add_argument("--groups", help="given, or likeness: where no patient is known, files that look alike are one")

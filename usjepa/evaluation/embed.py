@@ -150,7 +150,7 @@ def main(
 )->None: # Writes a file
     "Embed on the command line"
     line = CommandLine("usjepa.evaluation.embed", "Write a table of features")
-    line.add_argument("encoder", help="usrcjepa-tiny, usrcjepa-small (slower), the folder of a student, …")
+    line.add_argument("encoder", help="usrcjepa-small, usrcjepa-tiny (faster), the folder of a student, …")
     line.add_argument("source", help="a folder of scans, the name of a task, or corpus:PATH")
     line.add_argument("out", help="a .parquet or .csv file")
     line.add_argument("--pooling", help="the encoder's default, mean, cls, region_mean, …")
