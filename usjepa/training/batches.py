@@ -7,6 +7,7 @@ __all__ = ['SAMPLE', 'Corpus', 'load_corpus', 'load_or_simulate', 'Batch', 'lay_
            'make_loader', 'WholeFrames', 'in_batches', 'sample_rows', 'sample_classes', 'sample_held_out']
 
 # %% ../../nbs/training/01_batches.ipynb #imports
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from ..data.frames import load_frames
 from ..data.sampling import BalancedSampler
 from ..data.tasks import load_task
 
+_log = logging.getLogger("usjepa")
+
 # %% ../../nbs/training/01_batches.ipynb #corpus
 @dataclass
 class Corpus:
@@ -43,17 +46,31 @@ class Corpus:
     labels:np.ndarray = None # (n,) int, for the online probe; None: there are none
     datasets:pd.Categorical = None # (n,) of a built corpus, for Eq. 6; None: frames of one task, each once an epoch
     organs:pd.Categorical = None # (n,) of a built corpus
+    resized:Callable = None # resized(size): a `read` of the same frames at another size; None: they have one size
 
     def __len__(self): return len(self.groups)
 
 # %% ../../nbs/training/01_batches.ipynb #load-corpus
+def _read_task(frames_of, size):
+    "The `read` of a task's frames"
+    return frames_of(size).read
+
+def _read_stored(stored, size):
+    "The `read` of a built corpus"
+    largest = stored.info["recipe"]["size"]
+    if size > largest: _log.warning("frames of %d pixels are enlarged to the %d that are asked for", largest, size)
+    return partial(stored.read, size=size, quick=True)
+
 def _task_corpus(task, size):
     "The training frames of a `Task`"
     train = task.frames[task.frames.split == "train"]
-    frames = load_frames(train.path, size, train["clip"].tolist(), train.number, patients=train.group)
+    about = dict(clips=train["clip"].tolist(), numbers=train.number, patients=train.group)
+    frames_of = partial(load_frames, train.path, **about)
+    frames = frames_of(size)
     train = train.iloc[frames.kept]
     return Corpus(
         read=frames.read,
+        resized=partial(_read_task, frames_of),
         name=train.path.tolist().__getitem__,
         groups=train.patient.to_numpy(str),
         key=frames.key,
@@ -81,7 +98,8 @@ def _built_corpus(stored, size):
     datasets = _in_order(index.dataset)
     organs = _in_order(index.organ)
     return Corpus(
-        read=partial(stored.read, size=size, quick=True),
+        read=_read_stored(stored, size),
+        resized=partial(_read_stored, stored),
         name=stored.path,
         groups=index.patient.to_numpy(),
         key=stored.key,

@@ -44,10 +44,10 @@ def make_teacher(
     "Make the teacher; raises FileNotFoundError without its weights, ValueError for an unknown name"
     if config.teacher == "pixels": return PatchPixels(config.patch_size)
     if config.teacher == "ema": return ViTTeacher(copy.deepcopy(student), MEAN, STD)
-    if config.teacher == "init":
-        at_image_size = student_config(config) | dict(input_size=config.image_size) # It sees what the student sees
-        return student_encoder(copy.deepcopy(student), at_image_size, "init")
     name, _, size = config.teacher.partition("@")
+    if name == "init":
+        sees = dict(input_size=int(size or config.image_size)) # Not `feature_size`, which is for the finished student
+        return student_encoder(copy.deepcopy(student), student_config(config) | sees, "init")
     folder = repo_root()/name
     return load_encoder(folder if folder.is_dir() else name, weights, int(size) if size else None)
 
@@ -116,15 +116,19 @@ def cache_views(
     jepa:JEPA, # Its teacher, with `sha256` and `settings`; its student's grid
     corpus:Corpus, # All frames
     config:PretrainConfig, # Views, crops, precision
-)->CachedTokens: # View k of frame i has the number i·views + k
+)->CachedTokens: # View k of frame i has the number i·views + k; ValueError: frames too small for the teacher
     "Compute the teacher's tokens of the fixed views of all frames, once"
+    size = max(config.image_size, jepa.teacher.input_size[0])
+    if size > config.image_size and not corpus.resized:
+        raise ValueError(f"the teacher sees {size} pixels, but the frames have one size, for {config.image_size}")
+    read = corpus.read if size == config.image_size else corpus.resized(8*size//7)
     def view(number):
-        image, region = corpus.read(number//config.views)
-        return crop(image, region, fixed_view([number])[0], config.crop_scale, config.image_size)[0]
+        image, region = read(number//config.views)
+        return crop(image, region, fixed_view([number])[0], config.crop_scale, size)[0]
     def teach(images): return jepa.teach(images.to(device))
     device = next(jepa.parameters()).device
     teacher = [jepa.teacher.sha256, jepa.teacher.settings, config.precision, jepa.student.patch_embed.grid_size]
-    views = [corpus.key, config.views, config.crop_scale, config.image_size]
+    views = [corpus.key, config.views, config.crop_scale, size]
     code = code_of("core.augment", "core.model", "encoders.architectures", "encoders.encoder")
     return cache_tokens(teach, view, len(corpus)*config.views, fingerprint(teacher, views, code))
 
