@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'name_rows', 'Estimate', 'mean_score', 'mean_difference', 'comparisons', 'question_table', 'finding',
-           'choice_table', 'lead_text', 'changes_of', 'unchosen', 'harder', 'question_rows', 'headline_rows',
-           'headline_answer', 'headline_answers']
+           'choice_table', 'lead_text', 'changes_of', 'unchosen', 'harder', 'question_rows', 'student_rows',
+           'headline_rows', 'headline_answer', 'headline_answers']
 
 # %% ../../nbs/evaluation/06_findings.ipynb #imports
 from dataclasses import dataclass
@@ -201,21 +201,31 @@ def question_rows(
     asked &= rows.dataset.str.removesuffix("-sim") == question["dataset"]
     return rows[asked & (rows.split == question["split"])]
 
+def student_rows(
+    rows:pd.DataFrame, # As in `question_rows`
+    question:dict, # As in `question_rows`
+    ablation:str="usrcjepa", # Or usjepa: masks anywhere
+)->pd.DataFrame: # A line a seed
+    "Find the rows of the students that a question asks"
+    rows = question_rows(rows, question)
+    if not len(rows): return rows
+    students = rows[(rows.ablation == ablation) & (rows.changes == changes_of(question)) & ~rows.shipped.astype(bool)]
+    return students.drop_duplicates("seed", keep="last")
+
 def headline_rows(
     rows:pd.DataFrame, # As in `question_rows`
     question:dict, # As in `question_rows`
 )->tuple: # Rows of the students, a line a seed; the row of DINOv2-small
     "Find the rows that answer a headline question"
-    rows = question_rows(rows, question)
-    if not len(rows): return rows, rows
-    students = rows[(rows.ablation == "usrcjepa") & (rows.changes == changes_of(question)) & ~rows.shipped.astype(bool)]
-    others = rows[rows.encoder == "dinov2-small"]
-    if question["score"] != "dice": others = others[others.pooling == ENCODERS["dinov2-small"].poolings[0]]
-    return students.drop_duplicates("seed", keep="last"), others.tail(1)
+    others = question_rows(rows, question)
+    if len(others): others = others[others.encoder == "dinov2-small"]
+    if len(others) and question["score"] != "dice":
+        others = others[others.pooling == ENCODERS["dinov2-small"].poolings[0]]
+    return student_rows(rows, question), others.tail(1)
 
 def headline_answer(
     students:pd.DataFrame, # A line a seed
-    other:pd.DataFrame, # One line, of the same test set
+    other:pd.DataFrame, # One line, or a line a seed, of the same test set
     score:str, # Of SCORE_FIELDS
 )->dict: # lead, low, high: points, mean over seeds, 95 % over patients; p: two-sided, of the same draws; runs
     "Answer a headline question; None with too few seeds, or without the other's row"
@@ -224,7 +234,7 @@ def headline_answer(
     draws = draws[~np.isnan(draws)]
     beyond = min((draws <= 0).mean(), (draws >= 0).mean())
     low, high = np.percentile(draws, [2.5, 97.5])
-    lead = students[score].mean() - other[score].iloc[0]
+    lead = students[score].mean() - other[score].mean()
     return dict(lead=lead, low=low, high=high, p=min(1, 2*max(beyond, 1/len(draws))), runs=len(students))
 
 def headline_answers(
