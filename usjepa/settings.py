@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'SETTINGS', 'PRESETS', 'PROTOCOLS', 'COMMON', 'check_name', 'Rule', 'read_literal', 'read_value',
-           'from_table', 'resolve_preset', 'read_changes', 'Settings', 'PretrainConfig', 'ProbeConfig',
+           'from_table', 'resolve_preset', 'read_changes', 'Settings', 'split_teacher', 'PretrainConfig', 'ProbeConfig',
            'injected_names', 'check_parameters', 'CommandLine', 'is_command']
 
 # %% ../nbs/02_settings.ipynb #imports
@@ -181,6 +181,18 @@ class Settings:
         "Refuse values that do not go together"
 
 # %% ../nbs/02_settings.ipynb #pretrain-config
+def split_teacher(
+    teacher:str, # A setting: NAME or NAME@PIXELS
+)->tuple: # The name; the teacher's input in pixels, 0: its own
+    "Read the name and the input size of a teacher; raises ValueError for a size that cannot be meant"
+    name, sign, size = teacher.partition("@")
+    if not sign: return name, 0
+    if name in ("ema", "pixels"):
+        raise ValueError(f"teacher is {teacher!r}: {name} sees what the student sees, so expected {name!r}")
+    if not name or not re.fullmatch("[1-9][0-9]{0,3}", size):
+        raise ValueError(f"teacher is {teacher!r}: expected a name, or NAME@PIXELS with whole pixels, such as init@224")
+    return name, int(size)
+
 @from_table
 class PretrainConfig(Settings):
     "Settings of pretraining; the defaults are Table 5 of the paper"
@@ -205,6 +217,7 @@ class PretrainConfig(Settings):
                              "expected it to end before the run does")
         if self.batch_size % self.accumulate:
             raise ValueError(f"a batch of {self.batch_size} images does not divide into {self.accumulate} parts")
+        split_teacher(self.teacher)
         if self.views and (self.teacher_view != "clean" or self.teacher in ("ema", "pixels")):
             raise ValueError("views cache what a frozen encoder outputs for clean crops: "
                              "they need teacher_view clean, and a teacher that is neither ema nor pixels")

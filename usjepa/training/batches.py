@@ -7,7 +7,6 @@ __all__ = ['SAMPLE', 'Corpus', 'load_corpus', 'load_or_simulate', 'Batch', 'lay_
            'make_loader', 'WholeFrames', 'in_batches', 'sample_rows', 'sample_classes', 'sample_held_out']
 
 # %% ../../nbs/training/01_batches.ipynb #imports
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,8 +31,6 @@ from ..data.frames import load_frames
 from ..data.sampling import BalancedSampler
 from ..data.tasks import load_task
 
-_log = logging.getLogger("usjepa")
-
 # %% ../../nbs/training/01_batches.ipynb #corpus
 @dataclass
 class Corpus:
@@ -57,9 +54,14 @@ def _read_task(frames_of, size):
 
 def _read_stored(stored, size):
     "The `read` of a built corpus"
-    largest = stored.info["recipe"]["size"]
-    if size > largest: _log.warning("frames of %d pixels are enlarged to the %d that are asked for", largest, size)
     return partial(stored.read, size=size, quick=True)
+
+def _read_resized(stored, size):
+    "The same at another size; raises ValueError if the corpus does not hold it"
+    largest = stored.info["recipe"]["size"]
+    if size <= largest: return _read_stored(stored, size)
+    raise ValueError(f"the corpus stores frames of {largest} pixels, and a teacher asks for {size}: "
+                     f"build it with size={size}")
 
 def _task_corpus(task, size):
     "The training frames of a `Task`"
@@ -99,7 +101,7 @@ def _built_corpus(stored, size):
     organs = _in_order(index.organ)
     return Corpus(
         read=_read_stored(stored, size),
-        resized=partial(_read_stored, stored),
+        resized=partial(_read_resized, stored),
         name=stored.path,
         groups=index.patient.to_numpy(),
         key=stored.key,
@@ -328,6 +330,7 @@ class WholeFrames(Dataset):
     "Frames whole and without augmentation, a batch for an array of rows"
     corpus:Corpus # All frames
     config:PretrainConfig # Sizes, masking, seed
+    teacher_size:int = 0 # Pixels that the teacher sees; 0: the student's
 
     def __getitem__(self,
         rows:np.ndarray, # (B,) which
@@ -339,7 +342,12 @@ class WholeFrames(Dataset):
         images, regions = _stack_views(crop(*self.corpus.read(i), numbers, (1, 1), size) for i in rows)
         valid = find_valid(regions, self.config)
         masks = draw_masks(valid, self.config, "validation", rows)
-        return Batch(images[:, None], valid, masks, rows, lay_out_parts(masks, self.config))
+        batch = Batch(images[:, None], valid, masks, rows, lay_out_parts(masks, self.config))
+        if self.teacher_size not in (0, size):
+            read = self.corpus.resized(8*self.teacher_size//7)
+            larger, _ = _stack_views(crop(*read(i), numbers, (1, 1), self.teacher_size) for i in rows)
+            batch.teacher_images = larger[:, None]
+        return batch
 
 def in_batches(
     rows:np.ndarray, # (n,)

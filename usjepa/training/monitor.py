@@ -22,6 +22,7 @@ from ..scores import macro_f1, neighbor_votes
 from ..settings import PretrainConfig
 from ..core.model import JEPA, encode
 from .batches import Corpus, WholeFrames, make_loader, sample_held_out, sample_classes
+from .teacher import crop_size
 
 # %% ../../nbs/training/04_monitor.ipynb #rankme
 def rankme(
@@ -72,7 +73,8 @@ def measure(
     ends = np.cumsum([len(rows[::every]) for rows in batches])
     numbers = torch.zeros(2, len(batches), device=device)
     features = torch.zeros(ends[-1], jepa.student.embed_dim, device=device)
-    loader = make_loader(WholeFrames(corpus, config), [batches[k] for k in mine], config, device)
+    frames = WholeFrames(corpus, config, crop_size(jepa, config))
+    loader = make_loader(frames, [batches[k] for k in mine], config, device)
     for k, batch in zip(mine, loader):
         with engine.autocast():
             out = jepa(**next(batch.parts(device=device)))
