@@ -153,7 +153,7 @@ def main(
     line.add_argument("encoder", help="usrcjepa-small, usrcjepa-tiny (faster), the folder of a student, …")
     line.add_argument("source", help="a folder of scans, the name of a task, or corpus:PATH")
     line.add_argument("out", help="a .parquet or .csv file")
-    line.add_argument("--pooling", help="the encoder's default, mean, cls, region_mean, …")
+    line.add_argument("--pooling", help="the encoder's default, mean, mean+deviation, cls, region_mean, …")
     line.add_argument("--dtype", default="float32", help="float32, or bfloat16 where processor or GPU have it")
     table = embed(**line.read(arguments))
     print(f"{len(table)} frames of {table.file.nunique()} files, {table.shape[1] - 3} features")

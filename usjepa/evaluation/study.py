@@ -223,12 +223,16 @@ def save_looks(
     np.save(file, np.unique(np.array(looks, np.uint64)))
     return file
 
+def _say_split(split):
+    "A split, in words"
+    return f"fold {split.removeprefix('grouped:')} by patient" if split.startswith("grouped:") else split
+
 def _write_card(encoder, config, name, counts, held_out):
     "Describe the kept student of a run"
     step = encoder.pretraining["training"].get("step", config.steps)
     size = config.image_size
     organs = [f"{frames:,} {organ.lower()}" for organ, frames in zip(counts.organ, counts.frames)]
-    tests = [f"{task} ({', '.join(splits)})" for task, splits in held_out.items()]
+    tests = [f"{task.upper()} ({', and '.join(map(_say_split, splits))})" for task, splits in held_out.items()]
     return _CARD.format(
         name=name,
         kind="USrc-JEPA" if config.usrc else "US-JEPA",
@@ -243,7 +247,7 @@ def _write_card(encoder, config, name, counts, held_out):
         pixels=encoder.input_size[0],
         learned="" if encoder.input_size[0] == size else f" (it learned at {size}×{size})",
         patch=config.patch_size,
-        feature=encoder.pooling.replace("+", " and "),
+        feature=encoder.pooling.replace("+deviation", " and standard deviation"),
         width=encoder.dim)
 
 def release_student(

@@ -465,6 +465,5 @@ def main(
 #| eval: false
 if is_command(__name__):
     logging.basicConfig(level=logging.INFO)
-    try: asked = read_command()
-    except ValueError as error: raise SystemExit(f"python -m usjepa.training.train: {error}")
-    pretrain(**asked)
+    try: main()
+    except (ValueError, FileNotFoundError) as error: raise SystemExit(f"python -m usjepa.training.train: {error}")
