@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'name_rows', 'Estimate', 'mean_score', 'mean_difference', 'comparisons', 'question_table', 'finding',
-           'choice_table', 'lead_text', 'changes_of', 'unchosen', 'harder', 'question_rows', 'student_rows',
-           'headline_rows', 'headline_answer', 'headline_answers']
+           'choice_table', 'lead_text', 'score_name', 'test_name', 'changes_of', 'unchosen', 'harder', 'question_rows',
+           'student_rows', 'headline_rows', 'headline_answer', 'headline_answers']
 
 # %% ../../nbs/evaluation/06_findings.ipynb #imports
 from dataclasses import dataclass
@@ -165,6 +165,20 @@ def lead_text(
     "Write a lead"
     return "{lead:+.1f} ({low:+.1f} to {high:+.1f})".format(**found)
 
+_SCORES = dict(auroc="AUROC", dice="Dice", macro_f1="macro-F1")
+
+def score_name(
+    question:dict, # As in `test_name`
+)->str: # Such as "AUROC"
+    "Name the score of a question for readers"
+    return _SCORES[question["score"]]
+
+def test_name(
+    question:dict, # Of HEADLINES, `unchosen` or `harder`
+)->str: # Such as "BUSBRA, grouped"
+    "Name the test set of a question for readers"
+    return f"{question['dataset'].upper()}, {question['split']}"
+
 RUNS = 3 # Students of a question, at least: seeds
 
 def changes_of(
@@ -245,7 +259,7 @@ def headline_answers(
     for number, question in enumerate(HEADLINES):
         found = answers.get(number)
         line = {"organ": question["organ"], "in the corpus": "yes" if question["seen"] else "never"}
-        line |= {"test set": f"{question['dataset']}, {question['split']}", "score": question["score"]}
+        line |= {"test set": test_name(question), "score": score_name(question)}
         line["lead"] = lead_text(found) if found else "not answered yet"
         lines.append(line | dict(p=found["p"] if found else 1.))
     table = pd.DataFrame(lines)
