@@ -447,7 +447,7 @@ def read_command(
 )->dict: # For `pretrain`: config, out, weights; raises ValueError for an invalid setting
     "Read the settings of a command line"
     command = CommandLine("usjepa.training.train", pretrain.__doc__)
-    command.add_argument("--preset", default="tiny", help="smoke, tiny or paper")
+    command.add_argument("--preset", default="tiny", help="smoke, tiny, small or paper")
     command.add_argument("--out", help="Folder of the run")
     command.add_argument("--weights", help="File of the teacher's weights")
     command.add_settings(PretrainConfig)
