@@ -47,6 +47,15 @@ class Corpus:
 
     def __len__(self): return len(self.groups)
 
+    def reader(self,
+        size:int, # Pixels of the crops of a teacher
+        config:PretrainConfig, # Image size of the student
+    )->Callable: # A `read`
+        "Find frames that crops of a size can be cut from; raises ValueError where the corpus has none"
+        if size == config.image_size: return self.read
+        if self.resized: return self.resized(8*size//7)
+        raise ValueError(f"the teacher sees {size} pixels, but the frames have one size, for {config.image_size}")
+
 # %% ../../nbs/training/01_batches.ipynb #load-corpus
 def _read_task(frames_of, size):
     "The `read` of a task's frames"
@@ -332,6 +341,10 @@ class WholeFrames(Dataset):
     config:PretrainConfig # Sizes, masking, seed
     teacher_size:int = 0 # Pixels that the teacher sees; 0: the student's
 
+    def __post_init__(self):
+        self.teacher_size = self.teacher_size or self.config.image_size
+        self.teacher_read = self.corpus.reader(self.teacher_size, self.config)
+
     def __getitem__(self,
         rows:np.ndarray, # (B,) which
     )->Batch: # With the masks of a validation, which depend on seed and frame
@@ -343,9 +356,8 @@ class WholeFrames(Dataset):
         valid = find_valid(regions, self.config)
         masks = draw_masks(valid, self.config, "validation", rows)
         batch = Batch(images[:, None], valid, masks, rows, lay_out_parts(masks, self.config))
-        if self.teacher_size not in (0, size):
-            read = self.corpus.resized(8*self.teacher_size//7)
-            larger, _ = _stack_views(crop(*read(i), numbers, (1, 1), self.teacher_size) for i in rows)
+        if self.teacher_size != size:
+            larger, _ = _stack_views(crop(*self.teacher_read(i), numbers, (1, 1), self.teacher_size) for i in rows)
             batch.teacher_images = larger[:, None]
         return batch
 

@@ -128,9 +128,7 @@ def cache_views(
 )->CachedTokens: # View k of frame i is number i·views + k; ValueError: the teacher sees more than frames hold
     "Compute the teacher's tokens of the fixed views of all frames, once"
     size = crop_size(jepa, config)
-    if size > config.image_size and not corpus.resized:
-        raise ValueError(f"the teacher sees {size} pixels, but the frames have one size, for {config.image_size}")
-    read = corpus.read if size == config.image_size else corpus.resized(8*size//7)
+    read = corpus.reader(size, config)
     def view(number):
         image, region = read(number//config.views)
         return crop(image, region, fixed_view([number])[0], config.crop_scale, size)[0]
@@ -153,8 +151,9 @@ def prepare(
     device = next(jepa.parameters()).device
     inputs = []
     targets = []
+    frames = WholeFrames(corpus, config, crop_size(jepa, config))
     for part in sample_rows(rows, config, "targets"):
-        batch = WholeFrames(corpus, config, crop_size(jepa, config))[part]
+        batch = frames[part]
         images = batch.images.to(device)
         seen = images if batch.teacher_images is None else batch.teacher_images.to(device)
         valid = batch.valid.flatten(1).to(device)
