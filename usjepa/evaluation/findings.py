@@ -218,7 +218,7 @@ def question_rows(
 def student_rows(
     rows:pd.DataFrame, # As in `question_rows`
     question:dict, # As in `question_rows`
-    ablation:str="usrcjepa", # Or usjepa: masks anywhere
+    ablation:str="usrcjepa", # Or usjepa: masks anywhere; again: pretrained again; shuffled
 )->pd.DataFrame: # A line a seed
     "Find the rows of the students that a question asks"
     rows = question_rows(rows, question)
@@ -229,13 +229,14 @@ def student_rows(
 def headline_rows(
     rows:pd.DataFrame, # As in `question_rows`
     question:dict, # As in `question_rows`
+    ablation:str="usrcjepa", # As in `student_rows`
 )->tuple: # Rows of the students, a line a seed; the row of DINOv2-small
     "Find the rows that answer a headline question"
     others = question_rows(rows, question)
     if len(others): others = others[others.encoder == "dinov2-small"]
     if len(others) and question["score"] != "dice":
         others = others[others.pooling == ENCODERS["dinov2-small"].poolings[0]]
-    return student_rows(rows, question), others.tail(1)
+    return student_rows(rows, question, ablation), others.tail(1)
 
 def headline_answer(
     students:pd.DataFrame, # A line a seed
