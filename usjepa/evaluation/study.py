@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JUDGES', 'judging_tasks', 'allowed_frames', 'test_frames', 'source_of', 'unseen_corpus', 'simulated_corpus',
            'ShuffledViews', 'shuffled_views', 'judging_splits', 'run_of', 'named_encoder', 'untrained_student',
-           'with_earlier_rows', 'save_looks', 'release_student']
+           'toward_start', 'name_again', 'with_earlier_rows', 'save_looks', 'release_student']
 
 # %% ../../nbs/evaluation/10_study.ipynb #imports
 import dataclasses
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import nn
 from tqdm.auto import tqdm
@@ -170,6 +171,31 @@ def untrained_student(
     "Make the student as a run begins, before its first step"
     with tempfile.TemporaryDirectory() as folder:
         return named_encoder(save_pretrained(build_jepa(config).student, folder, student_config(config)), name)
+
+def toward_start(
+    encoder:nn.Module, # `Encoder`: a student
+    config:PretrainConfig, # Of its run
+    share:float, # Of what it learned: 1 is the student, 0 its start
+    name:str, # In rows, tables and figures
+)->nn.Module: # `Encoder`, its weights on the line between both (Wortsman et al. 2022)
+    "Move a student back towards what it began as"
+    model = build_jepa(config).student
+    learned = encoder.model.state_dict()
+    moved = {key: torch.lerp(start, learned[key].float(), share) for key, start in model.state_dict().items()}
+    model.load_state_dict(moved)
+    with tempfile.TemporaryDirectory() as folder:
+        return named_encoder(save_pretrained(model, folder, student_config(config)), name)
+
+def name_again(
+    encoder:nn.Module, # `Encoder`: a student; its name is changed in place
+    answered:list, # Result rows, dicts
+)->nn.Module: # The same
+    "Call a student `(again)` if its name was asked with other weights: its answers stand beside those and replace none"
+    before = {row["weights"] for row in answered if row["encoder"] == encoder.name}
+    if before and encoder.sha256 not in before:
+        encoder.name += " (again)"
+        encoder.pretraining["ran"] = encoder.pretraining.get("ran", {}) | dict(ablation="again")
+    return encoder
 
 def with_earlier_rows(
     rows:pd.DataFrame, # Just measured
