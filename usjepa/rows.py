@@ -308,12 +308,12 @@ def _for_table(row): return {name: readable(value) if isinstance(value, str) els
 
 def load_rows(
     experiment:str, # e.g. "probe"
-    preset:str="paper", # smoke, or anything else
+    preset:str="", # Only its rows; empty: those of all but smoke
     simulated:bool=False, # Real or simulated data
 )->pd.DataFrame: # One line a row; what was `measured` has columns of its own
     "Read the rows of an experiment as a table; damaged lines are named in the log and left out"
     rows = [row | row.pop("measured", {}) for row in read_rows(experiment, preset, simulated)]
-    return pd.DataFrame(map(_for_table, rows))
+    return pd.DataFrame([_for_table(row) for row in rows if preset in ("", row["preset"])])
 
 # %% ../nbs/03_rows.ipynb #clean-thresholds
 def with_clean_thresholds(
