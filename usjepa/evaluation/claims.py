@@ -58,7 +58,7 @@ def score_table(
     rows:pd.DataFrame, # Of one protocol, in order
     score:str="macro_f1", # Of SCORE_FIELDS; rows that do not have it are left out
     leave_out:tuple=(), # Data sets of which only clean frames are shown
-)->pd.DataFrame: # Strings: encoder, then a column for each data set and corruption
+)->pd.DataFrame: # Strings: encoder, then a column for each data set and corruption; empty where an encoder was not asked
     "Lay scores with their intervals side by side"
     interval = INTERVALS[score]
     if score == "threshold_f1": rows = rows_with(rows, score)
@@ -72,7 +72,7 @@ def score_table(
         cells.append(_cell(row[score], row[interval]))
     table = rows.assign(column=columns, cell=cells)
     table = table.pivot_table(index="encoder", columns="column", values="cell", aggfunc="first", sort=False)
-    return table.reset_index()
+    return table.reset_index().fillna("")
 
 def score_tables(
     rows:pd.DataFrame, # Of one protocol, in order
