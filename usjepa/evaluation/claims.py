@@ -58,7 +58,7 @@ def score_table(
     rows:pd.DataFrame, # Of one protocol, in order
     score:str="macro_f1", # Of SCORE_FIELDS; rows that do not have it are left out
     leave_out:tuple=(), # Data sets of which only clean frames are shown
-)->pd.DataFrame: # Strings: encoder, then a column for each data set and corruption; empty where an encoder was not asked
+)->pd.DataFrame: # Strings: encoder, then a column for each data set and corruption; perhaps empty
     "Lay scores with their intervals side by side"
     interval = INTERVALS[score]
     if score == "threshold_f1": rows = rows_with(rows, score)
