@@ -82,9 +82,10 @@ class PreparedTask:
 
     @cached_property
     def data(self)->str: # 64 hexadecimal digits
-        "Identify the data by prepared frames, labels and patients"
+        "Identify the data by prepared frames, labels, patients and masks"
         keys = [frames.key for frames in self.frames.values()]
-        return fingerprint(keys, self.labels.tolist(), self.patients.tolist())
+        masks = map(Path, self.table.get("mask", ()))
+        return fingerprint(keys, self.labels.tolist(), self.patients.tolist(), *masks)
 
     def folds(self,
         split:str, # published, grouped, or one fold of it: grouped:3
@@ -95,6 +96,7 @@ class PreparedTask:
 
     def _deal(self, split):
         "The task's table for each fold of a split; warnings about the split go to the log"
+        if "mask" in self.task.frames and split == "published": return [self.task.frames] # No classes to score
         tables = [self.task.frames] if split == "published" else self._grouped(split.partition(":")[2])
         care = []
         try:
@@ -283,8 +285,8 @@ def seen_by_content(
     return f"left out: {seen}; ask another encoder, such as dinov2-small"
 
 def why_seen(pretraining, prepared, names, simulated):
-    "Why a student must not be evaluated: own data are compared by content, all other tasks by name"
-    own = prepared and names["dataset"].startswith("folder:")
+    "Why a student must not be evaluated: own data and frames with masks by content, all other tasks by name"
+    own = prepared and (names["dataset"].startswith("folder:") or "mask" in prepared.table)
     found = seen_by_content(pretraining, prepared) if own else None
     return seen_in_pretraining(pretraining, names["dataset"], simulated, names["split"]) if found is None else found
 

@@ -24,6 +24,7 @@ from torch import nn
 
 from ..rows import identity, read_rows, save_row
 from ..settings import ProbeConfig, check_name, resolve_preset
+from ..data.structures import read_masks
 from ..data.tasks import few_shot
 from .claims import differences
 from .evaluate import Candidate, PreparedTask, evaluate, make_answer, predict, why_seen
@@ -59,8 +60,11 @@ def segmentation_probe(
     grid:tuple, # (h, w) patches
     patients, # Of the test frames
 )->pd.DataFrame: # patient, dice, iou: a line a patient
-    "Segment with a linear layer on patch tokens"
+    "Segment with a linear layer on patch tokens; raises ValueError where no training patch lies inside"
     share = F.adaptive_avg_pool2d(torch.from_numpy(masks["train"])[:, None].float(), grid).flatten().numpy()
+    if not (share > .5).any():
+        expected = f"expected larger ones, or a finer grid than {grid[0]}×{grid[1]}"
+        raise ValueError(f"no patch of the training frames is mostly inside a structure: {expected}")
     scaler = StandardScaler().fit(tokens["train"].reshape(len(share), -1))
     x = scaler.transform(tokens["train"].reshape(len(share), -1))
     layer = LogisticRegression(C=.1, max_iter=300, class_weight="balanced").fit(x, share > .5)
@@ -250,13 +254,24 @@ def _train_all(make, tokens, labels, fraction, config):
         found.append(scores.softmax(1).numpy())
     return np.stack(found)
 
+def _masks(prepared, rows, size):
+    "Masks (n, K, H, W) of some frames: those of the task, or of BUS-BRA's lesions"
+    table = prepared.table.iloc[rows]
+    if "mask" in table: return read_masks(table["mask"], prepared.task.classes, size)
+    return lesion_masks(table.path, size)[:, None]
+
 def _segment(prepared, encoder, asked, config):
     "Dice and IoU in percent, means over patients with their intervals"
-    fold, images, files = prepared.folds(asked["split"])[0], _images(prepared), prepared.table.path.to_numpy()
+    fold, images = prepared.folds(asked["split"])[0], _images(prepared)
     parts = {part: _patch_tokens(encoder, images[fold[part]]) for part in ("train", "test")}
-    masks = {part: lesion_masks(files[fold[part]], images.shape[-1]) for part in parts}
+    masks = {part: _masks(prepared, fold[part], images.shape[-1]) for part in parts}
     tokens = {part: found.numpy() for part, (found, _) in parts.items()}
-    scores = segmentation_probe(tokens, masks, parts["train"][1], prepared.patients[fold["test"]])
+    patients = prepared.patients[fold["test"]]
+    scores = []
+    for k in range(masks["test"].shape[1]):
+        structure = {part: some[:, k] for part, some in masks.items()}
+        scores.append(segmentation_probe(tokens, structure, parts["train"][1], patients))
+    scores = pd.concat(scores).groupby("patient", as_index=False).mean()
     measured = dict(dice_of_patients=scores.dice.round(3).tolist(), iou_of_patients=scores.iou.round(3).tolist())
     for name in ("dice", "iou"):
         low, high = patient_interval(scores[name])
