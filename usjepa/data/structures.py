@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from ..settings import check_name
 from ..store import data_root, user_path
-from .tasks import Task
-from .ultrabench import task_table, two_stage
+from .tasks import Task, check_groups
+from .ultrabench import is_written, task_table, two_stage, written_records
 
 # %% ../../nbs/data/06_structures.ipynb #tasks
 log = logging.getLogger("usjepa")
@@ -39,17 +38,13 @@ STRUCTURES = dict(
     stanford_thyroid=Structures("stanford-thyroid", "stanford_thyroid", "tumor_mask", ("nodule",)))
 
 # %% ../../nbs/data/06_structures.ipynb #find
-def _is_written(folder):
-    "Whether a folder has UltraBench's lists"
-    return (folder/"test.json").is_file() and any((folder/name).is_file() for name in ("train.json", "train_val.json"))
-
 def _find(name, root):
     "The folder of a task"
     task = STRUCTURES[name]
     wanted = task.folder
     top = data_root() if root is None else user_path(root)
     below = [top/wanted, *sorted(top.glob(f"{wanted}_v*"))]
-    found = [folder for folder in [top, *below] if _is_written(folder)]
+    found = [folder for folder in [top, *below] if is_written(folder)]
     if len(found) > 1:
         raise ValueError(f"{top} has {' and '.join(folder.name for folder in found)}: name the one that is meant")
     if found: return found[0]
@@ -57,21 +52,14 @@ def _find(name, root):
         f"no {wanted}_v… in {top}: expected the folder that `ultrabench {task.command} RAW OUT` writes, "
         "with test.json and train.json (pip install ultrabench)")
 
-def _records(folder):
-    "All records of a folder, with their part"
-    parts = dict(train="train", validation="val", test="test")
-    if not (folder/"train.json").is_file(): parts = dict(train_val="train_val", test="test")
-    tables = [pd.read_json(folder/f"{file}.json", dtype=False).assign(part=part) for file, part in parts.items()]
-    return pd.concat(tables, ignore_index=True)
-
 def load_structures(
     name:str, # Of STRUCTURES
     root=None, # The folder that UltraBench wrote, or one that holds it; None: the data root
 )->Task: # Its frames have `mask`: a file each; `classes` are the structures
-    "Load a segmentation task; raises FileNotFoundError without its files, ValueError for another task's"
+    "Load a task; raises FileNotFoundError without its files, ValueError for another task's and a patient in two parts"
     task = STRUCTURES[check_name("task", name, STRUCTURES)]
     folder = _find(name, root)
-    records = _records(folder)
+    records = written_records(folder)
     if task.field not in records:
         fields = ", ".join(records.columns[:6])
         raise ValueError(f"{folder} is the folder of another task: found {fields}, expected {task.field}")
@@ -85,8 +73,9 @@ def load_structures(
         found = f"{len(absent)} of {len(files)} files are not there"
         raise FileNotFoundError(f"{folder}: {found}, the first is {absent[0]}")
     paths = [folder/file for file in records.image]
-    frames = task_table(paths, np.zeros(len(paths), int), groups=records.get("patient"), splits=records.part)
+    frames = task_table(paths, np.zeros(len(paths), int), groups=records.get("patient"), splits=records.split)
     frames = two_stage(frames, grouped=True)
+    check_groups(frames)
     frames["mask"] = [folder/file for file in records[task.field]]
     return Task(name, list(task.names), frames, patients_known="patient" in records)
 

@@ -172,13 +172,27 @@ def _tn5000(root):
             label = _voc_label(root/f"Annotations/{line[0]}.xml")
             yield dict(file=root/f"JPEGImages/{line[0]}.jpg", label=label, split=split)
 
+# %% ../../nbs/data/02_ultrabench.ipynb #written
+def is_written(
+    folder:Path, # Any
+)->bool: # It has UltraBench's lists, of either generation
+    "Tell whether UltraBench wrote a folder"
+    trains = (folder/"train.json").is_file() or (folder/"train_val.json").is_file()
+    return trains and (folder/"test.json").is_file()
+
+def written_records(
+    folder:Path, # That UltraBench wrote
+)->pd.DataFrame: # All its records; `split` is train, val, train_val or test
+    "Read UltraBench's lists, of either generation"
+    parts = dict(train_val="train_val", test="test")
+    if (folder/"train.json").is_file(): parts = dict(train="train", validation="val", test="test")
+    tables = [pd.read_json(folder/f"{file}.json", dtype=False).assign(split=split) for file, split in parts.items()]
+    return pd.concat(tables, ignore_index=True)
+
 # %% ../../nbs/data/02_ultrabench.ipynb #processed
 def _processed(root, recipe):
     "The table of a folder that UltraBench wrote, of either generation"
-    parts = dict(train_val="train_val", test="test")
-    if (root/"train.json").exists(): parts = dict(train="train", validation="val", test="test")
-    tables = [pd.read_json(root/f"{file}.json", dtype=False).assign(split=split) for file, split in parts.items()]
-    table = pd.concat(tables, ignore_index=True)
+    table = written_records(root)
     if recipe.key not in table:
         fields = ", ".join(table.columns[:6])
         raise ValueError(
@@ -288,8 +302,7 @@ def split_by_rule(
 # %% ../../nbs/data/02_ultrabench.ipynb #find-layout
 def _layout(folder, recipe):
     "Which layout a folder has: original, ultrabench or none"
-    trains = (folder/"train.json").exists() or (folder/"train_val.json").exists()
-    if trains and (folder/"test.json").exists(): return "ultrabench"
+    if is_written(folder): return "ultrabench"
     return "original" if all(any(folder.glob(mark)) for mark in recipe.marks) else ""
 
 def _folders(start, pattern):

@@ -164,13 +164,17 @@ def named_encoder(
     encoder.pretraining = encoder.pretraining | pretraining
     return encoder
 
+def _as_encoder(model, config, name):
+    "The student of a run, with the weights of a model"
+    with tempfile.TemporaryDirectory() as folder:
+        return named_encoder(save_pretrained(model, folder, student_config(config)), name)
+
 def untrained_student(
     config:PretrainConfig, # Of a run
     name:str, # In rows, tables and figures
 )->nn.Module: # `Encoder`
     "Make the student as a run begins, before its first step"
-    with tempfile.TemporaryDirectory() as folder:
-        return named_encoder(save_pretrained(build_jepa(config).student, folder, student_config(config)), name)
+    return _as_encoder(build_jepa(config).student, config, name)
 
 def toward_start(
     encoder:nn.Module, # `Encoder`: a student
@@ -183,8 +187,7 @@ def toward_start(
     learned = encoder.model.state_dict()
     moved = {key: torch.lerp(start, learned[key].float(), share) for key, start in model.state_dict().items()}
     model.load_state_dict(moved)
-    with tempfile.TemporaryDirectory() as folder:
-        return named_encoder(save_pretrained(model, folder, student_config(config)), name)
+    return _as_encoder(model, config, name)
 
 def name_again(
     encoder:nn.Module, # `Encoder`: a student; its name is changed in place
