@@ -103,7 +103,7 @@ def clip_region(
     few = spread_frames(clip)
     drawn = [outline for outline in (outlines or {}).values() if outline is not None]
     if not drawn: return shared_region(few, clip.tags)
-    return Region(drawn[0].region(few[0].shape[:2]), "hull", 1., "", [np.array(part) for part in drawn[0].polygons])
+    return Region(drawn[0].region(few[0].shape[:2]), 1.)
 
 # %% ../../nbs/data/01_frames.ipynb #score
 BY_HAND = 255 # A person drew the outline

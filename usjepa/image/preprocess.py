@@ -9,7 +9,6 @@ __all__ = ['MAX_COLOR', 'is_colored', 'find_overlay', 'remove_overlay', 'rescale
 import cv2
 import numpy as np
 
-from .outlines import disc
 from .readers import as_frames, to_gray, to_uint8
 from .region import find_region
 
@@ -56,6 +55,8 @@ def is_colored(
 
 
 # %% ../../nbs/image/06_preprocess.ipynb #find-overlay
+def _disc(k): return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (k, k))
+
 def _around(mask, margin):
     "Rows and columns of what is set, with a margin"
     x, y, w, h = cv2.boundingRect(mask)
@@ -65,7 +66,7 @@ def _around(mask, margin):
 
 def _without_specks(colored):
     "Close gaps, and drop parts of less than six pixels"
-    closed = cv2.morphologyEx(colored, cv2.MORPH_CLOSE, disc(3))
+    closed = cv2.morphologyEx(colored, cv2.MORPH_CLOSE, _disc(3))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
     large = stats[:, cv2.CC_STAT_AREA] >= 6
     large[0] = False # The ground
@@ -81,9 +82,8 @@ def find_overlay(
     around = _around(colored, 4) # The rest of the frame has no part in it
     overlay = _without_specks(colored[around])
     grown = np.zeros(colored.shape, bool)
-    grown[around] = cv2.dilate(overlay, disc(5)) > 0
+    grown[around] = cv2.dilate(overlay, _disc(5)) > 0
     return grown, cv2.countNonZero(overlay)/colored.size
-
 
 # %% ../../nbs/image/06_preprocess.ipynb #max-color
 MAX_COLOR = 0.05 # Share of the total image area; from here on color is not inpainted (section 4.3)

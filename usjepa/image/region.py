@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .marks import WORK, mark, view_of
-from .outlines import KINDS, gather, propose
-from .ranking import judge_proposals, measures_of
+from .certainty import judge, measures_of
+from .marks import SIDE, mark
+from .outlines import enlarged, solid_levels
 from .readers import as_frames, to_uint8
 from ..store import code_of, fingerprint, shipped_data
 
@@ -40,10 +40,8 @@ def paint(
 class Region:
     "The ultrasound region, and how certain it is"
     mask:np.ndarray # (H,W) bool, the scan area
-    kind:str # fan, quad (rectangle, parallelogram), hull, or full
     score:float # Probability that the IoU with the true region is .9 or more; the least of several outlines
-    fallback:str # "": the model fits; "hull": another shape; "frame": no outline was found
-    polygons:list # (k,2) float outlines, x and y in pixels, pixel centers at whole numbers
+    fallback:str = "" # "": the outline that was found; "frame": none was found, so the whole frame
     boxes:int = 0 # DICOM regions that narrowed the search
 
 UNSURE = .4 # An outline with a smaller score is not used by itself (00_lenders)
@@ -55,8 +53,7 @@ def whole_frame(
     fallback:str="frame", # As of `Region`
 )->Region: # All of a frame
     "Take the whole frame for the region"
-    corners = np.array([[0, 0], [W, 0], [W, H], [0, H]]) - .5
-    return Region(np.ones((H, W), bool), "full", score, fallback, [corners])
+    return Region(np.ones((H, W), bool), score, fallback)
 
 # %% ../../nbs/image/05_region.ipynb #summarize
 def summarize(
@@ -67,7 +64,7 @@ def summarize(
     numbers = np.linspace(0, len(frames) - 1, 12).round().astype(int)
     frames = to_uint8(frames[np.unique(numbers)])
     H, W = frames.shape[1:3]
-    scale = min(1, 2*WORK/max(H, W))
+    scale = min(1, 3*SIDE/max(H, W))
     w = max(16, round(W*scale))
     h = max(16, round(H*scale))
     small = [cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA) for frame in frames]
@@ -80,20 +77,14 @@ def locate(
 )->Region: # The whole frame if nothing is found
     "Find the region of a clip without tags"
     H, W = frames.shape[1:3]
-    view = view_of(summarize(frames))
-    if np.ptp(view.gray) == 0: return whole_frame(H, W, 0.)
-    evidence = gather(view, mark(view))
-    proposals = propose(evidence.maps)
-    order, probability = judge_proposals(measures_of(view, evidence, proposals))
-    best = order.argmax()
-    kind = KINDS[proposals.kinds[best]]
-    score = min(.995, float(probability[best])) # 1 is for outlines that a person drew
-    if kind == "full": return whole_frame(H, W, score, "frame" if score < .5 else "")
-    h, w = view.gray.shape
-    polygon = (proposals.polygons[best] + .5)*[W/w, H/h] - .5
-    mask = paint(polygon, H, W) > 0
+    picture = summarize(frames)
+    if np.ptp(picture) == 0: return whole_frame(H, W, 0.)
+    marks = mark(picture)
+    levels = solid_levels(marks.logits)
+    mask = enlarged(levels, H, W)
     if not mask.any(): return whole_frame(H, W, 0.)
-    return Region(mask, kind, score, "hull" if kind == "hull" else "", [polygon])
+    score = judge(measures_of(marks, levels))
+    return Region(mask, min(.995, score)) # 1 is for outlines that a person drew
 
 # %% ../../nbs/image/05_region.ipynb #dicom-boxes
 def _area(box):
@@ -136,22 +127,20 @@ def locate_in(
 )->Region: # With the least score and the fallback of that box
     "Find one outline per box: the union of the masks"
     mask = np.zeros(frames.shape[1:3], bool)
-    polygons = []
     found = []
     for x0, y0, x1, y1 in boxes:
         inside = locate(frames[:, y0:y1, x0:x1])
         if inside.score < UNSURE: inside = whole_frame(y1 - y0, x1 - x0, inside.score)
         mask[y0:y1, x0:x1] |= inside.mask
-        polygons += [polygon + [x0, y0] for polygon in inside.polygons]
         found.append(inside)
     worst = min(found, key=lambda region: region.score)
-    return replace(worst, mask=mask, kind=found[0].kind, polygons=polygons, boxes=len(boxes))
+    return replace(worst, mask=mask, boxes=len(boxes))
 
 # %% ../../nbs/image/05_region.ipynb #find-region
 def locate_region(
     frame_or_clip, # (H,W), (H,W,1|3|4), (T,H,W) or (T,H,W,C), any number type; a last axis of 1, 3, 4 is channels
     tags=None, # pydicom Dataset whose SequenceOfUltrasoundRegions narrows the search
-)->Region: # Mask, kind, score, fallback, polygons
+)->Region: # Mask, score, fallback
     "Find the ultrasound region with all that is known about it, one for a clip; another shape raises ValueError"
     frames = as_frames(frame_or_clip)
     whole = locate(frames)
@@ -172,4 +161,4 @@ def find_region(
 def region_code()->str: # 64 hexadecimal digits
     "Hash what decides about regions, for the key of a cache: code and weights"
     weights = [shipped_data(f"weights/region/{name}.safetensors") for name in ("marks", "judge")]
-    return fingerprint(code_of("image.marks", "image.outlines", "image.ranking", "image.region"), *weights)
+    return fingerprint(code_of("image.marks", "image.outlines", "image.certainty", "image.region"), *weights)

@@ -742,21 +742,22 @@ def _shows(scan, band):
     "Say whether a tenth of a band has echo; what the frame has cut off needs none"
     return not band.any() or (scan[band] > 20).mean() >= .1
 
-def _can_be_outlined(scan, inside, beam, depth):
-    "Say whether top, bottom and one flank show somewhere"
+def _can_be_outlined(scan, inside, beam, depth, is_flat):
+    "Say whether top, bottom and one flank show somewhere; of a flat probe both flanks"
     top = inside & (depth < .05)
     bottom = inside & (depth > .95)
     left = inside & (beam < .05)
     right = inside & (beam > .95)
-    flank = _shows(scan, left) or _shows(scan, right)
-    return flank and _shows(scan, top) and _shows(scan, bottom)
+    flanks = [_shows(scan, left), _shows(scan, right)]
+    enough = all(flanks) if is_flat else any(flanks)
+    return enough and _shows(scan, top) and _shows(scan, bottom)
 
-def _draw_scan(echo, inside, beam, depth, r):
-    "A scan in its frame; if it is too dark to be outlined, it is drawn again, up to ten times"
+def _draw_scan(echo, inside, beam, depth, is_flat, r):
+    "A scan in its frame; if it is too dark to be outlined, it is drawn again, after ten times without darkness"
     for _ in range(10):
         scan = _converted(darken(echo, r), beam, depth, r)
-        if _can_be_outlined(scan, inside, beam, depth): break
-    return scan
+        if _can_be_outlined(scan, inside, beam, depth, is_flat): return scan
+    return _converted(echo.astype(np.float32), beam, depth, r)
 
 def _add_panels(image, region, mode, busy, r):
     "Some sides of the frame get a bar"
@@ -787,7 +788,7 @@ def draw_screen(
     for pane in panes:
         beam, depth = coordinates(shape, pane, size)
         inside = scanned(beam, depth) & window
-        scan = _draw_scan(echo, inside, beam, depth, r)
+        scan = _draw_scan(echo, inside, beam, depth, shape.half == 0, r)
         image[inside] = scan[inside, None]*tint
         region |= inside
     image = image.clip(0, 255).astype(np.uint8)
