@@ -331,14 +331,14 @@ def train_marker(
     net = Marker().to(memory_format=torch.channels_last)
     mean = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(.999), use_buffers=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=.02)
-    fresh = iter(DataLoader(_Samples(draw), batch//3, num_workers=workers))
+    fresh = iter(DataLoader(_Samples(draw), batch//3, num_workers=workers, collate_fn=np.stack))
     pool = _Pool(most)
     begin = time.monotonic()
     step = 0
     halfway = None
     while (done := (time.monotonic() - begin)/60/minutes) < 1:
         _set_rate(optimizer, step, done, rate)
-        pool.add(next(fresh).numpy())
+        pool.add(next(fresh))
         loss = _step(net, optimizer, pool.batch(batch, r))
         mean.update_parameters(net)
         step += 1
