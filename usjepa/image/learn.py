@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from .certainty import LEVELS, judge, measures_of
 from .marks import PLACE, SIDE, mark, network_input, squeeze
 from .outlines import enlarged, solid_levels
+from .region import paint
 from .screens import GRID, add_marks, add_panel, stored
 
 # %% ../../nbs/image/09_learn.ipynb #sure
@@ -34,13 +35,6 @@ def _along(curve, beam):
     x = np.interp(beam, place, curve[:, 0])
     y = np.interp(beam, place, curve[:, 1])
     return np.stack([x, y], -1)
-
-def _filled(polygon, size, low=-9999, high=9999):
-    "(H,W) uint8: 1 in a polygon, whose corners are kept within bounds"
-    corners = 16*polygon.clip(low, high) # In sixteenths of a pixel, as OpenCV takes them
-    corners = np.round(corners).astype(np.int32)
-    mask = np.zeros(size, np.uint8)
-    return cv2.fillPoly(mask, [corners], 1, shift=4)
 
 @dataclass
 class Sure:
@@ -59,7 +53,7 @@ class Sure:
 
     def region(self):
         "(H,W) bool"
-        return _filled(self.polygon, self.image.shape[:2]) > 0
+        return paint(self.polygon, *self.image.shape[:2]) > 0
 
 def unroll(
     frame:Sure, # A real frame
@@ -92,7 +86,7 @@ def _draw_dark(frame, r):
     upper = frame.points(beam, np.full(20, start))
     lower = frame.points(beam[::-1], np.full(20, 1.05))
     outline = np.concatenate([upper, lower])
-    return _filled(outline, frame.image.shape[:2])
+    return paint(outline, *frame.image.shape[:2])
 
 def _shade(frame, r):
     "(H,W): how much echo is left where some part of the scan is dark"

@@ -174,17 +174,14 @@ def layers_of(
     return net
 
 # %% ../../nbs/image/02_marks.ipynb #mark
-def load_marker(
-    path=None, # A safetensors file; None: the one that comes with the package
-)->dict: # Name → weights and bias
-    "Load a trained network"
-    return layers_of(load_file(path or shipped_data("weights/region/marks.safetensors")))
-
-_marker = cache(load_marker)
+@cache
+def load_marker()->dict: # Name → weights and bias
+    "Load the network that comes with the package"
+    return layers_of(load_file(shipped_data("weights/region/marks.safetensors")))
 
 def mark(
     frame:np.ndarray, # (H,W,1|3) uint8
-    net:dict=None, # From `load_marker`; None: the one that comes with the package
+    net:dict=None, # From `layers_of`; None: the one that comes with the package
 )->Marks: # In a square of 128×128 pixels
     "Mark the scan"
-    return run_network(network_input(frame), net or _marker())
+    return run_network(network_input(frame), net or load_marker())

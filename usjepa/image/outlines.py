@@ -29,11 +29,9 @@ def solid_levels(
     "Turn log odds into gray levels, without crumbs and holes"
     levels = _as_levels(logits)
     inside = (levels > EDGE).astype(np.uint8)
-    contours, tree = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if len(contours) < 2: return levels # Neither crumbs nor holes
-    is_outer = tree[0, :, 3] < 0 # Without a contour around it
-    outer = [contour for contour, is_one in zip(contours, is_outer) if is_one]
-    parts = [contour for contour, is_one in zip(outer, _is_part(outer)) if is_one]
+    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours: return levels
+    parts = [contour for contour, is_one in zip(contours, _is_part(contours)) if is_one]
     solid = cv2.drawContours(np.zeros_like(inside), parts, -1, 1, cv2.FILLED)
     levels[(solid == 0) & (inside == 1)] = 0 # Crumbs
     levels[(solid == 1) & (inside == 0)] = 255 # Holes
